@@ -1,0 +1,142 @@
+"""`analyze`: from a model, or the name of one, to what it costs. The one assembly line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from cnnstat import __version__
+from cnnstat.convention import convention_named
+from cnnstat.counting import count
+from cnnstat.errors import InputError, SpecError
+from cnnstat.inputs import Inputs, InputSpec
+from cnnstat.sources.base import Subject, resolve
+from cnnstat.sources.skeleton import build_skeleton
+from cnnstat.trace.engines import ENGINES, Model, record
+from cnnstat.trace.isolation import isolated
+from cnnstat.trace.twin import real_copy, stand_in
+
+if TYPE_CHECKING:
+    from cnnstat.report import Report
+
+
+def analyze(
+    model: str | nn.Module,
+    inputs: Any = None,
+    *,
+    batch: int | None = None,
+    train: bool = False,
+    backward: bool = False,
+    convention: str = "macs",
+    engine: str = "auto",
+) -> Report:
+    """What a network costs, layer by layer, from one pass without weights or arithmetic.
+
+    `model` is a specification (`"resnet50"`, `"timm:convnext_tiny"`, `"net.py:Net?width=0.5"`) or a
+    module, which comes back untouched. `inputs` is a shape `(1, 3, 224, 224)`, tensors, a tuple of
+    these for several arguments, a dictionary for keyword arguments, nested as forward takes them, or
+    texts as on the command line; by default what the model's source says. `batch` replaces the first
+    size. `train` traces in training mode, `backward` also counts the backward pass. `convention` says
+    how work is quoted, `engine` how it is traced: `"auto"`, `"meta"`, `"fake"` or `"cpu"`.
+
+    Raises a `CnnstatError`, one clear line: `SpecError`, `BuildError`, `InputError` or `TraceError`.
+    """
+    convention_named(convention)
+    if engine not in ("auto", *ENGINES):
+        raise SpecError(f"unknown engine {engine!r}", hint=f"one of: auto, {', '.join(ENGINES)}")
+    subject, skeleton, real, default = _subject(model)
+    given = Inputs.of(inputs)
+    with subject.environment():
+        fed = given or default() or _no_input(subject)
+        if batch is not None:
+            fed = fed.with_batch(batch)
+        trace = record(
+            skeleton,
+            real,
+            fed,
+            engine=engine,
+            train=train,
+            backward=backward,
+            expected=subject.inputs,
+        )
+    root = trace.modules[0].type
+    return count(
+        trace,
+        {
+            "name": subject.name,
+            "spec": subject.spec,
+            "source": subject.source,
+            "type": root,
+        },
+        convention=convention,
+        notes=subject.notes,
+        meta={
+            "inputs": [_input_entry(spec) for spec in fed.specs()],
+            "cnnstat": __version__,
+            "torch": str(torch.__version__),
+            **subject.versions,
+        },
+    )
+
+
+Make = Callable[[], Model]
+
+
+def _subject(model: Any) -> tuple[Subject, Make, Make, Callable[[], Inputs | None]]:
+    """The subject, how to build it without and with weights, and its own inputs."""
+    if isinstance(model, str):
+        return _named(resolve(model))
+    if isinstance(model, nn.Module):
+        return _given(model)
+    hint = "a specification such as 'resnet50', or a torch.nn.Module"
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        hint = f"call it: {model.__name__}()"
+    raise SpecError(f"cannot analyse {type(model).__name__} {model!r:.60}", hint=hint)
+
+
+def _named(subject: Subject) -> tuple[Subject, Make, Make, Callable[[], Inputs | None]]:
+    built: list[nn.Module] = []
+
+    @contextmanager
+    def skeleton() -> Iterator[nn.Module]:
+        # The first use takes the module that was built to ask for its inputs.
+        yield built.pop() if built else build_skeleton(subject.build)
+
+    @contextmanager
+    def real() -> Iterator[nn.Module]:
+        yield subject.build()
+
+    def default() -> Inputs | None:
+        if subject.inputs is not None:
+            return subject.inputs
+        with isolated():
+            built.append(build_skeleton(subject.build))
+        return Inputs.declared_by(built[0])
+
+    return subject, skeleton, real, default
+
+
+def _given(module: nn.Module) -> tuple[Subject, Make, Make, Callable[[], Inputs | None]]:
+    name = type(module).__name__
+    subject = Subject(name=name, spec="", source="object", build=lambda: real_copy(module))
+
+    @contextmanager
+    def real() -> Iterator[nn.Module]:
+        yield real_copy(module)
+
+    return subject, lambda: stand_in(module), real, lambda: Inputs.declared_by(module)
+
+
+def _no_input(subject: Subject) -> Inputs:
+    raise InputError(
+        f"{subject.spec or subject.name} does not say what input it takes",
+        hint="give it: -i 1x3x224x224, or inputs=(1, 3, 224, 224)",
+    )
+
+
+def _input_entry(spec: InputSpec) -> dict[str, Any]:
+    return {"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype}

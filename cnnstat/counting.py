@@ -1,0 +1,282 @@
+"""From the record of what ran to the report of what it costs. Pure: no torch, no files."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cnnstat.classify import (
+    Chain,
+    Kinds,
+    classify,
+    convolution_attrs,
+    kinds_of_users,
+    layer_kind,
+)
+from cnnstat.convention import convention_named
+from cnnstat.kinds import KINDS, SQUEEZE_EXCITATION
+from cnnstat.notes import notes_on
+from cnnstat.record import ModuleInfo, OpCall, Trace
+from cnnstat.report import Group, KindTotal, Layer, Note, Report, Shapes, Tally, Uncounted, Work
+from cnnstat.rules import VIEWS, ZERO, rule_for
+
+
+def count(
+    trace: Trace,
+    subject: Mapping[str, Any],
+    *,
+    convention: str = "macs",
+    notes: Iterable[Note] = (),
+    meta: Mapping[str, Any] | None = None,
+) -> Report:
+    """The report of a record.
+
+    Every operation is counted by its rule, is zero by definition, or is listed as uncounted. Raises
+    `SpecError` for an unknown convention.
+    """
+    quote = convention_named(convention).quote
+    kinds = classify(trace)
+    works, uncounted, failures = _work(trace, kinds)
+    shares = _shares(trace, kinds, works)
+    groups, group_of = _groups(trace, kinds.blocks, works)
+    users = kinds_of_users(trace, kinds)
+    parents = {module.path.rpartition(".")[0] for module in trace.modules if module.path}
+    layers = tuple(
+        _layer(module, shares[module.path], module.path not in parents, users, group_of, quote)
+        for module in trace.modules
+    )
+    return Report(
+        subject=subject,
+        convention=convention,
+        layers=layers,
+        kinds=_kind_totals(layers, groups),
+        groups=groups,
+        uncounted=uncounted,
+        notes=(*notes, *notes_on(trace, uncounted), *failures),
+        meta={**trace.meta, **(meta or {})},
+    )
+
+
+# ---- work of each operation
+
+
+def _moved(call: OpCall) -> int:
+    """Bytes of arguments and outputs, each tensor once."""
+    if call.op in VIEWS:
+        return 0
+    specs = {(spec.storage, spec.shape): spec for spec in call.inputs}
+    return sum(spec.nbytes for spec in specs.values()) + sum(out.nbytes for out in call.outputs)
+
+
+_RULE_ERRORS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, StopIteration, TypeError, ValueError
+)  # fmt: skip
+
+
+def _work(
+    trace: Trace, kinds: Kinds
+) -> tuple[dict[int, Work], tuple[Uncounted, ...], tuple[Note, ...]]:
+    works: dict[int, Work] = {}
+    unknown: Counter[tuple[str, str, Shapes, Shapes]] = Counter()
+    failures: dict[str, Note] = {}
+    for call in trace.ops:
+        rule = rule_for(call.op)
+        if rule is not None:
+            try:
+                works[call.index] = _in_one_piece(rule.count(call), kinds.of_op[call.index])
+                works[call.index] += Work(moved=_moved(call))
+                continue
+            except _RULE_ERRORS as error:
+                # A rule met arguments that it does not know: say so, rather than guess.
+                kinds.of_op.pop(call.index, None)
+                reason = f"{type(error).__name__}: {error}"
+                text = f"rule {rule.name} could not count {call.op}: {reason}"
+                failures.setdefault(call.op, Note("rule-failed", text, where=call.scope))
+        elif call.op in ZERO:
+            if moved := _moved(call):
+                works[call.index] = Work(moved=moved)
+            continue
+        inputs, outputs = (tuple(s.shape for s in specs) for specs in (call.inputs, call.outputs))
+        unknown[(call.op, call.scope, inputs, outputs)] += 1
+    uncounted = tuple(
+        Uncounted(op=op, layer=scope, count=times, inputs=inputs, outputs=outputs)
+        for (op, scope, inputs, outputs), times in unknown.items()
+    )
+    return works, uncounted, tuple(failures.values())
+
+
+def _in_one_piece(work: Work, kind: str) -> Work:
+    """The work of a part as the whole counts it: dropout none, recurrent cells no activations."""
+    if kind == "dropout":
+        return Work()
+    return replace(work, activations=0) if kind == "recurrent" else work
+
+
+@dataclass(slots=True)
+class _Share:
+    """What one layer's own operations come to."""
+
+    tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    """By rule and kind."""
+    by_kind: dict[str, Work] = field(default_factory=dict)
+    """Work by the operations' own kind, also inside a group."""
+    heaviest: OpCall | None = None
+    """Its convolution with the most MACs."""
+    heaviest_macs: int = -1
+
+    def add(self, call: OpCall, work: Work, kind: str, block: bool) -> None:
+        """Take in one operation."""
+        rule = rule_for(call.op)
+        name = rule.name_of(call) if rule else "data-movement"
+        counted_as = SQUEEZE_EXCITATION if block and rule else kind
+        known = self.tallies.get((name, counted_as), Tally(name, counted_as, 0, Work()))
+        self.tallies[name, counted_as] = Tally(
+            rule=name,
+            kind=counted_as,
+            calls=known.calls + 1,
+            work=known.work + work,
+            read=known.read + (call.inputs[0].numel if call.inputs else 0),
+            written=known.written + (call.outputs[0].numel if call.outputs else 0),
+        )
+        if rule is None:
+            return
+        self.by_kind[kind] = self.by_kind.get(kind, Work()) + work
+        if (
+            rule.family == "convolution"
+            and call.phase == "forward"
+            and work.macs > self.heaviest_macs
+        ):
+            self.heaviest, self.heaviest_macs = call, work.macs
+
+
+def _shares(trace: Trace, kinds: Kinds, works: Mapping[int, Work]) -> defaultdict[str, _Share]:
+    shares: defaultdict[str, _Share] = defaultdict(_Share)
+    in_blocks = kinds.in_blocks
+    for call in trace.ops:
+        if call.index in works:
+            kind = kinds.of_op.get(call.index, "data-movement")
+            shares[call.scope].add(call, works[call.index], kind, call.index in in_blocks)
+    return shares
+
+
+# ---- layers
+
+
+def _layer(
+    module: ModuleInfo,
+    share: _Share,
+    leaf: bool,
+    users: Mapping[int, str],
+    group_of: Mapping[str, str],
+    quote: Callable[[Iterable[Tally]], int],
+) -> Layer:
+    own = [parameter for parameter in module.params if not parameter.tied_to]
+    buffers = [buffer for buffer in module.buffers if not buffer.tied_to]
+    tallies = tuple(share.tallies.values())
+    kind = layer_kind(module, leaf, share.by_kind, users, moves=bool(tallies))
+    if group_of.get(module.path) == module.path:
+        kind = SQUEEZE_EXCITATION
+    return Layer(
+        path=module.path,
+        type=module.type,
+        kind=kind,
+        inputs=tuple(spec.shape for spec in module.inputs),
+        outputs=tuple(spec.shape for spec in module.outputs),
+        params=sum(parameter.numel for parameter in own),
+        trainable_params=sum(parameter.numel for parameter in own if parameter.trainable),
+        buffers=sum(buffer.numel for buffer in buffers),
+        param_bytes=sum(parameter.nbytes for parameter in own),
+        buffer_bytes=sum(buffer.nbytes for buffer in buffers),
+        calls=module.calls,
+        tallies=tallies,
+        quoted=quote(tallies),
+        tied_to=tuple(parameter.tied_to for parameter in module.params if parameter.tied_to),
+        group=group_of.get(module.path, ""),
+        attrs=convolution_attrs(share.heaviest) if share.heaviest else {},
+    )
+
+
+def _common(paths: Iterable[str]) -> str:
+    """The innermost path that holds all of `paths`."""
+    parts = [path.split(".") if path else [] for path in paths]
+    shared = []
+    for names in zip(*parts, strict=False):
+        if len(set(names)) > 1:
+            break
+        shared.append(names[0])
+    return ".".join(shared)
+
+
+def _groups(
+    trace: Trace, blocks: Iterable[Chain], works: Mapping[int, Work]
+) -> tuple[tuple[Group, ...], dict[str, str]]:
+    """The blocks as groups, and for each layer that is nothing but part of one, that group's path."""
+    owners = {
+        parameter.storage: parameter.numel
+        for module in trace.modules
+        for parameter in module.params
+        if not parameter.tied_to
+    }
+    ran: defaultdict[str, set[int]] = defaultdict(set)  # counted operations of each layer
+    for call in trace.ops:
+        if call.index in works and rule_for(call.op):
+            ran[call.scope].add(call.index)
+    merged: dict[tuple[str, ...], Group] = {}
+    inside: set[int] = set()
+    for block in blocks:
+        calls = [trace.ops[index] for index in block.ops]
+        inside.update(block.ops)
+        members = tuple(dict.fromkeys(call.scope for call in calls))
+        work = sum((works[index] for index in block.ops if index in works), Work())
+        used = {spec.storage for call in calls for spec in call.inputs} & owners.keys()
+        # The scaling belongs to the block wherever it is written, as in torchvision or outside, as in timm.
+        home = _common(call.scope for call in calls if call is not calls[-1])
+        known = merged.get(members)
+        merged[members] = Group(
+            kind=SQUEEZE_EXCITATION,
+            path=home,
+            members=members,
+            channels=block.channels,
+            squeezed=block.widths[0],
+            params=sum(owners[storage] for storage in used),
+            macs=work.macs + (known.macs if known else 0),
+            flops=work.flops + (known.flops if known else 0),
+        )
+    group_of: dict[str, str] = {}
+    for group in merged.values():
+        for path in (group.path, *group.members):
+            if path and ran[path] <= inside and (path in ran or path == group.path):
+                group_of[path] = group.path
+        if not _nothing_else(group.path, ran, inside):
+            group_of.pop(group.path, None)
+    return tuple(merged.values()), group_of
+
+
+def _nothing_else(path: str, ran: Mapping[str, set[int]], inside: set[int]) -> bool:
+    """Whether all that ran under `path` belongs to blocks."""
+    below = path + "."
+    return bool(path) and all(
+        indices <= inside
+        for scope, indices in ran.items()
+        if scope == path or scope.startswith(below)
+    )
+
+
+def _kind_totals(layers: Iterable[Layer], groups: tuple[Group, ...]) -> dict[str, KindTotal]:
+    """Parameters by the layer's kind, work by the operations'; a group's by the group."""
+    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
+    for layer in layers:
+        kind = SQUEEZE_EXCITATION if layer.group else layer.kind
+        if layer.kind != SQUEEZE_EXCITATION and not layer.group:
+            sums[kind][0] += 1
+        sums[kind][1] += layer.params
+        for tally in layer.tallies:
+            row = sums[tally.kind]
+            row[2] += tally.work.macs
+            row[3] += tally.work.flops
+            row[4] += tally.work.activations
+    if groups:
+        sums[SQUEEZE_EXCITATION][0] = len(groups)
+    return {kind: KindTotal(*sums[kind]) for kind in KINDS if any(sums[kind])}

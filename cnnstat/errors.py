@@ -1,0 +1,58 @@
+"""The exceptions of cnnstat.
+
+CnnstatError                    base: one clear line, and the command line exits with 2
+├── SpecError                   a model specification that cannot be read
+│   ├── UnknownModel            no source has a model of that name
+│   └── SourceUnavailable       the package behind a source is missing or broken
+├── BuildError                  the model's own code raised while it was built
+├── InputError                  an input specification that cannot be read
+├── TraceError                  the model's forward raised, or could not be recorded
+├── ReportError                 a saved report that cannot be read
+└── OutputError                 an output that cannot be written or a format that does not exist
+"""
+
+from __future__ import annotations
+
+
+class CnnstatError(Exception):
+    """What was given, what was expected, what to try: `message` and an optional `hint`.
+
+    `str(error)` is the message alone; the command line prints the hint after it.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SpecError(CnnstatError):
+    """A model specification that cannot be read or resolved."""
+
+
+class UnknownModel(SpecError):
+    """No source has a model of that name; the hint lists close matches."""
+
+
+class SourceUnavailable(SpecError):
+    """The package behind a source is not installed, or is installed and does not import."""
+
+
+class BuildError(CnnstatError):
+    """The model's own code raised while it was built; the message names file and line."""
+
+
+class InputError(CnnstatError):
+    """An input specification that cannot be read."""
+
+
+class TraceError(CnnstatError):
+    """The model's forward raised, or no engine could run it; the message names the layer."""
+
+
+class ReportError(CnnstatError):
+    """A saved report that is not one: truncated, another schema, wrong types."""
+
+
+class OutputError(CnnstatError):
+    """An output that cannot be written, or a format that does not exist."""

@@ -1,0 +1,76 @@
+"""What the reader of a report should know, read off the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cnnstat.record import Trace
+from cnnstat.report import Note, Uncounted
+
+_SHOWN = 5
+
+
+def notes_on(trace: Trace, uncounted: tuple[Uncounted, ...]) -> tuple[Note, ...]:
+    """All notes that a record gives cause for."""
+    return tuple(
+        note
+        for source in (_unknown(uncounted), _engine(trace), _never_called(trace))
+        for note in source
+    )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _unknown(uncounted: tuple[Uncounted, ...]) -> Iterator[Note]:
+    counts: dict[str, int] = {}
+    for item in uncounted:
+        counts[item.op] = counts.get(item.op, 0) + item.count
+    if counts:
+        names = [f"{op} ×{count}" for op, count in counts.items()]
+        yield Note(
+            "uncounted",
+            f"the totals are a lower bound: no rule for {_listed(names)}",
+            hint='write one: @cnnstat.counts("namespace::name", …) on a function of the call',
+        )
+
+
+def _engine(trace: Trace) -> Iterator[Note]:
+    reasons = "; ".join(trace.meta.get("tried", ()))
+    if trace.meta.get("engine") == "cpu":
+        why = f" ({reasons})" if reasons else ""
+        yield Note(
+            "data-dependent",
+            "ran for real on the CPU with seeded weights and inputs: shapes may depend on the data, "
+            f"and then so do the counts{why}",
+        )
+    elif reasons:
+        yield Note("engine", f"traced with fake CPU tensors ({reasons})")
+    if trace.meta.get("mode") == "train":
+        yield Note("mode", "traced in training mode; layers that only training runs are counted")
+
+
+def _never_called(trace: Trace) -> Iterator[Note]:
+    used = {spec.storage for call in trace.ops for spec in call.inputs}
+    idle = [
+        module.path
+        for module in trace.modules
+        if module.path
+        and not module.calls
+        and module.params
+        and not any(parameter.storage in used for parameter in module.params)
+    ]
+    if idle:
+        count = sum(
+            parameter.numel
+            for module in trace.modules
+            if module.path in set(idle)
+            for parameter in module.params
+            if not parameter.tied_to
+        )
+        yield Note(
+            "never-called",
+            f"never called, though their {count:,} parameters count: {_listed(idle)}",
+        )

@@ -1,0 +1,167 @@
+"""What happened in one forward pass, without an opinion: tensors, operations, modules.
+
+Standard library only. A `Trace` can be written by hand in a test; nothing here counts anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor as an operation saw it."""
+
+    shape: tuple[int, ...]
+    """Sizes, outermost first."""
+    dtype: str = "float32"
+    """Name without the `torch.` prefix."""
+    itemsize: int = 4
+    """Bytes per element."""
+    storage: int = -1
+    """Which storage holds the elements; tensors that share memory share the number. -1: not known."""
+
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements (a view counts its own elements, not its storage)."""
+        return self.numel * self.itemsize
+
+
+def tensors_in(value: Any) -> Iterator[TensorSpec]:
+    """Every `TensorSpec` in an argument: alone, or in a tuple of them."""
+    if isinstance(value, TensorSpec):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from tensors_in(item)
+
+
+@dataclass(frozen=True, slots=True)
+class OpCall:
+    """One operation that ran."""
+
+    index: int
+    """Position in the record, from 0."""
+    op: str
+    """Name without its overload: `"aten.convolution"`."""
+    scope: str
+    """Path of the innermost module that was running: `"layer1.0.conv1"`; the root is `""`."""
+    args: Mapping[str, Any]
+    """Arguments by schema name: `TensorSpec`s, numbers, strings, `None`, tuples of these.
+
+    An argument left at its default is absent."""
+    outputs: tuple[TensorSpec, ...]
+    """The tensors that came out."""
+    overload: str = "default"
+    """`"default"`, `"Tensor"`, `"dim_IntList"`, …"""
+    call: int = 0
+    """Which call of the scope's module this belongs to, from 0."""
+    phase: str = "forward"
+    """`"forward"` or `"backward"`."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The argument `name`, or `default` where it is absent or `None`."""
+        value = self.args.get(name)
+        return default if value is None else value
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """All tensors among the arguments, in schema order."""
+        return tuple(tensors_in(tuple(self.args.values())))
+
+    @property
+    def output(self) -> TensorSpec:
+        """The first output. Raises `IndexError` where there is none."""
+        return self.outputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ParamInfo:
+    """One parameter or buffer as a module holds it."""
+
+    name: str
+    """Name within the module: `"weight"`."""
+    shape: tuple[int, ...]
+    """Sizes."""
+    dtype: str = "float32"
+    """Name without the `torch.` prefix."""
+    itemsize: int = 4
+    """Bytes per element."""
+    trainable: bool = True
+    """Whether it asks for a gradient. Always false for a buffer."""
+    tied_to: str = ""
+    """Full name of the tensor met earlier that this one is; `""` where it is the first."""
+    storage: int = -1
+    """As in `TensorSpec`."""
+
+    @property
+    def numel(self) -> int:
+        """Number of elements, whether or not they are shared."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements, whether or not they are shared."""
+        return self.numel * self.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleInfo:
+    """One module of the tree, called or not."""
+
+    path: str
+    """Dotted path from the root; the root is `""`. A module reached by two paths has the first."""
+    type: str
+    """Class name."""
+    params: tuple[ParamInfo, ...] = ()
+    """Its own parameters, not those of its children."""
+    buffers: tuple[ParamInfo, ...] = ()
+    """Its own buffers."""
+    calls: int = 0
+    """How often it ran; 0 means never."""
+    inputs: tuple[TensorSpec, ...] = ()
+    """Tensors that its first call received, by position and then by keyword."""
+    outputs: tuple[TensorSpec, ...] = ()
+    """Tensors that its first call returned."""
+    aliases: tuple[str, ...] = ()
+    """Further paths that reach the same module."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The life of one block of memory, for the memory plan."""
+
+    id: int
+    """The number that `TensorSpec.storage` refers to."""
+    nbytes: int
+    """Size of the whole block."""
+    born: int
+    """Index of the operation that allocated it; -1 for parameters, buffers and inputs."""
+    died: int | None = None
+    """Index of the first operation that ran after its last reference went; `None`: alive at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The record of one pass through a model."""
+
+    ops: tuple[OpCall, ...]
+    """In the order in which they ran."""
+    modules: tuple[ModuleInfo, ...]
+    """The module tree in definition order, the root first."""
+    inputs: tuple[TensorSpec, ...] = ()
+    """Tensors handed to the model."""
+    outputs: tuple[TensorSpec, ...] = ()
+    """Tensors that it returned."""
+    storages: tuple[Storage, ...] = ()
+    """Every storage met, by id."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """How the record was made: engine, mode, versions. Plain values only."""

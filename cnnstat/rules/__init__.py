@@ -1,0 +1,35 @@
+"""The counting rules. Importing this package registers all of them."""
+
+from cnnstat.rules import (
+    activation,
+    attention,
+    convolution,
+    dropout,
+    elementwise,
+    embedding,
+    matmul,
+    normalisation,
+    pooling,
+    recurrent,
+    reduction,
+    resize,
+)
+from cnnstat.rules.base import Rule, all_rules, counted_ops, counts, rule_for
+from cnnstat.rules.zero import VIEWS, ZERO
+
+__all__ = ["VIEWS", "ZERO", "Rule", "all_rules", "counted_ops", "counts", "rule_for"]
+
+_MODULES = (
+    activation,
+    attention,
+    convolution,
+    dropout,
+    elementwise,
+    embedding,
+    matmul,
+    normalisation,
+    pooling,
+    recurrent,
+    reduction,
+    resize,
+)

@@ -1,0 +1,146 @@
+"""What a rule is, and the one registry that finds the rule for an operation.
+
+A rule is a pure function of an `OpCall`; it never sees a tensor and imports no torch. Every operation is
+in exactly one of three lists: counted (has a rule), zero by definition (`cnnstat.rules.zero`), unknown.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cnnstat.record import OpCall, TensorSpec
+from cnnstat.report import Work
+
+Count = Callable[[OpCall], Work]
+Variant = Callable[[OpCall], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How the work of some operations is counted."""
+
+    name: str
+    """Its name in reports: `"convolution"`."""
+    ops: tuple[str, ...]
+    """The operations it counts: `"aten.convolution"`."""
+    family: str
+    """Kind of operation: `"convolution"`, `"linear"`, `"normalisation"`, `"elementwise"`, …"""
+    formula: str
+    """The formula, in the letters of the textbook."""
+    source: str
+    """Where the formula is from, or how it is derived."""
+    count: Count
+    """The work of one call."""
+    variant: Variant | None = None
+    """A suffix to the name for calls that other tools count differently: `".plain"`."""
+
+    def name_of(self, call: OpCall) -> str:
+        """Name under which this call is tallied."""
+        return self.name + (self.variant(call) if self.variant else "")
+
+    @property
+    def doc(self) -> str:
+        """What the rule says of itself."""
+        return inspect.getdoc(self.count) or ""
+
+
+_RULES: dict[str, Rule] = {}
+
+
+def counts(
+    *ops: str,
+    family: str,
+    formula: str,
+    source: str,
+    name: str | None = None,
+    variant: Variant | None = None,
+) -> Callable[[Count], Count]:
+    """Register the decorated function as the rule for `ops`, also for operations of your own.
+
+    >>> @counts("mylib::scale", family="elementwise", formula="n", source="one product an element")
+    ... def scale(call):
+    ...     return Work(muls=call.output.numel)
+
+    Raises `ValueError` where an operation has a rule already or is zero by definition.
+    """
+
+    def register(count: Count) -> Count:
+        rule = Rule(
+            name=name or str(getattr(count, "__name__", "rule")),
+            ops=tuple(op.replace("::", ".") for op in ops),
+            family=family,
+            formula=formula,
+            source=source,
+            count=count,
+            variant=variant,
+        )
+        from cnnstat.rules.zero import ZERO
+
+        for op in rule.ops:
+            if op in _RULES:
+                raise ValueError(f"{op} has a rule already: {_RULES[op].name}")
+            if op in ZERO:
+                raise ValueError(f"{op} is zero by definition")
+            _RULES[op] = rule
+        return count
+
+    return register
+
+
+def rule_for(op: str) -> Rule | None:
+    """The rule that counts `op`, or `None`."""
+    return _RULES.get(op)
+
+
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule once, in the order of registration."""
+    return tuple(dict.fromkeys(_RULES.values()))
+
+
+def counted_ops() -> frozenset[str]:
+    """Names of all operations that have a rule."""
+    return frozenset(_RULES)
+
+
+# ---- what rules share
+
+
+def elements(shape: tuple[int, ...]) -> int:
+    """Number of elements of a shape."""
+    return math.prod(shape)
+
+
+def tensor(call: OpCall, *names: str) -> TensorSpec:
+    """The first tensor argument found under one of `names`; else the call's first tensor."""
+    for name in names:
+        value = call.args.get(name)
+        if isinstance(value, TensorSpec):
+            return value
+    return call.inputs[0]
+
+
+def per_output(*, adds: int = 0, muls: int = 0, compares: int = 0, special: int = 0) -> Count:
+    """A count of so many operations for each element of the first output."""
+    unit = Work(adds=adds, muls=muls, compares=compares, special=special)
+    return lambda call: times(call.output.numel, unit)
+
+
+def per_input(*, adds: int = 0, muls: int = 0, compares: int = 0, special: int = 0) -> Count:
+    """A count of so many operations for each element of the first tensor argument."""
+    unit = Work(adds=adds, muls=muls, compares=compares, special=special)
+    return lambda call: times(call.inputs[0].numel, unit)
+
+
+def times(n: int, unit: Work) -> Work:
+    """`n` times the work `unit`."""
+    return Work(
+        macs=n * unit.macs,
+        adds=n * unit.adds,
+        muls=n * unit.muls,
+        compares=n * unit.compares,
+        special=n * unit.special,
+        activations=n * unit.activations,
+    )

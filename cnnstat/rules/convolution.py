@@ -1,0 +1,103 @@
+"""Convolutions of any dimension: standard, depthwise, grouped, dilated, transposed, deformable.
+
+Letters: N batch, C channels in, K channels out, g groups, k kernel positions, o output positions, i input
+positions.
+"""
+
+from __future__ import annotations
+
+from cnnstat.record import OpCall
+from cnnstat.report import Work
+from cnnstat.rules.base import counts, elements, tensor, times
+
+_TRANSPOSED = tuple(f"aten.conv_transpose{n}d" for n in (1, 2, 3))
+
+
+def is_transposed(call: OpCall) -> bool:
+    """Whether a call to any of the convolution operations is transposed."""
+    return bool(call.get("transposed", call.op in _TRANSPOSED))
+
+
+def conv_macs(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], transposed: bool) -> int:
+    """MACs from the shapes of input, weight and output.
+
+    The weight of a convolution is (K, C/g, k…), that of a transposed one (C, K/g, k…): each of its
+    elements is used once at each output position, or at each input position where it is transposed.
+    Padding is counted as work: `Conv2d` does it.
+    """
+    dims = len(w) - 2
+    batch = elements(y[: -(dims + 1)])  # 1 for an input without a batch
+    positions = (x if transposed else y)[-dims:]
+    return batch * elements(positions) * elements(w)
+
+
+@counts(
+    "aten.convolution",
+    "aten._convolution",
+    "aten.cudnn_convolution",
+    "aten.mkldnn_convolution",
+    "aten.convolution_overrideable",
+    *(f"aten.conv{n}d" for n in (1, 2, 3)),
+    *_TRANSPOSED,
+    family="convolution",
+    formula="N·K·(C/g)·k·o MACs; transposed: N·C·(K/g)·k·i; bias: one addition an output element",
+    source="Howard et al. 2017, MobileNets (arXiv 1704.04861), section 3.1, with groups",
+)
+def convolution(call: OpCall) -> Work:
+    """Each output element is a sum over (C/g)·k products; transposed, each input element is spread."""
+    x, w, y = tensor(call, "input").shape, tensor(call, "weight").shape, call.output
+    macs = conv_macs(x, w, y.shape, is_transposed(call))
+    bias = y.numel if call.get("bias") else 0
+    return Work(macs=macs, adds=bias, activations=y.numel)
+
+
+@counts(
+    "torchvision.deform_conv2d",
+    family="convolution",
+    formula="N·K·(C/g)·k·o MACs + N·C·k·o bilinear samples of 4 products and 3 additions",
+    source="Dai et al. 2017, Deformable Convolutional Networks (arXiv 1703.06211), equations 2 and 3",
+)
+def deformable_convolution(call: OpCall) -> Work:
+    """A convolution over bilinearly sampled positions; with a mask, one more product a sample."""
+    x, w, y = tensor(call, "input").shape, tensor(call, "weight").shape, call.output
+    samples = x[0] * x[1] * elements(w[2:]) * elements(y.shape[2:])
+    masked = 1 if call.get("use_mask") else 0
+    sampling = times(samples, Work(adds=3, muls=4 + masked))
+    macs = conv_macs(x, w, y.shape, transposed=False)
+    return Work(macs=macs, adds=y.numel, activations=y.numel) + sampling
+
+
+@counts(
+    "aten.convolution_backward",
+    family="convolution",
+    formula="forward MACs for the input's gradient and again for the weight's; bias: a sum over dy",
+    source="every product w·x of the forward pass gives one w·dy and one x·dy",
+)
+def convolution_backward(call: OpCall) -> Work:
+    """Only the gradients that `output_mask` asks for; groups divide both alike."""
+    dy, x = tensor(call, "grad_output"), tensor(call, "input").shape
+    w = tensor(call, "weight").shape
+    forward = conv_macs(x, w, dy.shape, is_transposed(call))
+    to_input, to_weight, to_bias = call.get("output_mask", (True, True, True))
+    activations = sum(spec.numel for spec in call.outputs[: to_input + to_weight])
+    return Work(
+        macs=forward * (to_input + to_weight),
+        adds=dy.numel if to_bias else 0,
+        activations=activations,
+    )
+
+
+@counts(
+    *(f"quantized.conv{n}d{act}" for n in (1, 2, 3) for act in ("", "_relu", "_add_relu")),
+    family="convolution",
+    formula="N·K·(C/g)·k·o MACs of integers; bias: one addition an output element",
+    source="as convolution",
+)
+def quantized_convolution(call: OpCall) -> Work:
+    """The weight is inside the packed parameters, which the record unpacks."""
+    packed = next(value for value in call.args.values() if isinstance(value, tuple) and value)
+    w, y = packed[0].shape, call.output
+    macs = conv_macs(call.inputs[0].shape, w, y.shape, transposed=False)
+    relu = y.numel if call.op.endswith("relu") else 0
+    bias = y.numel if len(packed) > 1 and packed[1] is not None else 0
+    return Work(macs=macs, adds=bias, compares=relu, activations=y.numel)

@@ -1,0 +1,285 @@
+"""The JSON form of a report, schema 1: written and read here and nowhere else.
+
+The document, with every count an integer and shapes as lists of sizes:
+
+    {"schema": 1,
+     "subject": {"name", "spec", "source", "type"},
+     "convention": "macs",
+     "totals": {"params", "trainable_params", "buffers", "param_bytes", "buffer_bytes",
+                "macs", "flops", "activations", "moved_bytes", "quoted"},
+     "kinds": {KIND: {"layers", "params", "macs", "flops", "activations"}},
+     "groups": [{"kind", "path", "members", "channels", "squeezed", "params", "macs", "flops"}],
+     "layers": [{"path", "type", "kind", "inputs", "outputs", "params", "trainable_params", "buffers",
+                 "param_bytes", "buffer_bytes", "macs", "flops", "activations", "calls", "quoted",
+                 "tied_to", "group", "attrs",
+                 "tallies": [{"rule", "kind", "calls", "read", "written",
+                              "macs", "adds", "muls", "compares", "special", "moved", "activations"}]}],
+     "uncounted": {OP: {"count", "where": [{"layer", "count", "inputs", "outputs"}]}},
+     "notes": [{"kind", "text", "hint", "where"}],
+     "meta": {...}}
+
+Totals and the sums in a layer are written for whoever reads the file; reading takes the tallies and
+adds up again, and refuses a document whose sums disagree with them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any, TypeVar
+
+from cnnstat.errors import ReportError
+from cnnstat.report import (
+    SCHEMA,
+    Group,
+    KindTotal,
+    Layer,
+    Note,
+    Report,
+    Shapes,
+    Tally,
+    Uncounted,
+    Work,
+)
+
+R = TypeVar("R", bound=Report)
+
+_EXPECTED = "a report written by cnnstat ... -f json"
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """Indented JSON in which a list of plain values stays on one line, with a final newline."""
+    return _pretty(document, "") + "\n"
+
+
+def _pretty(value: Any, indent: str) -> str:
+    deeper = indent + " "
+    if isinstance(value, Mapping) and value and any(_nested(item) for item in value.values()):
+        rows = (f"{deeper}{_flat(key)}: {_pretty(item, deeper)}" for key, item in value.items())
+        return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
+    if isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+        return "[\n" + ",\n".join(deeper + _pretty(item, deeper) for item in value) + f"\n{indent}]"
+    return _flat(value)
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, Mapping) or (
+        isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value)
+    )
+
+
+def _flat(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def report_to_dict(report: Report) -> dict[str, Any]:
+    """The document as plain values, in the order shown above."""
+    return {
+        "schema": SCHEMA,
+        "subject": dict(report.subject),
+        "convention": report.convention,
+        "totals": asdict(report.totals),
+        "kinds": {kind: asdict(total) for kind, total in report.kinds.items()},
+        "groups": [_listed(asdict(group)) for group in report.groups],
+        "layers": [_layer_to_dict(layer) for layer in report.layers],
+        "uncounted": _uncounted_to_dict(report.uncounted),
+        "notes": [asdict(note) for note in report.notes],
+        "meta": dict(report.meta),
+    }
+
+
+def _layer_to_dict(layer: Layer) -> dict[str, Any]:
+    return {
+        "path": layer.path,
+        "type": layer.type,
+        "kind": layer.kind,
+        "inputs": [list(shape) for shape in layer.inputs],
+        "outputs": [list(shape) for shape in layer.outputs],
+        "params": layer.params,
+        "trainable_params": layer.trainable_params,
+        "buffers": layer.buffers,
+        "param_bytes": layer.param_bytes,
+        "buffer_bytes": layer.buffer_bytes,
+        "macs": layer.macs,
+        "flops": layer.flops,
+        "activations": layer.activations,
+        "calls": layer.calls,
+        "quoted": layer.quoted,
+        "tied_to": list(layer.tied_to),
+        "group": layer.group,
+        "attrs": dict(layer.attrs),
+        "tallies": [
+            {
+                "rule": tally.rule,
+                "kind": tally.kind,
+                "calls": tally.calls,
+                "read": tally.read,
+                "written": tally.written,
+                **asdict(tally.work),
+            }
+            for tally in layer.tallies
+        ],
+    }
+
+
+def _uncounted_to_dict(items: tuple[Uncounted, ...]) -> dict[str, Any]:
+    by_op: dict[str, Any] = {}
+    for item in items:
+        entry = by_op.setdefault(item.op, {"count": 0, "where": []})
+        entry["count"] += item.count
+        entry["where"].append(
+            {
+                "layer": item.layer,
+                "count": item.count,
+                "inputs": [list(shape) for shape in item.inputs],
+                "outputs": [list(shape) for shape in item.outputs],
+            }
+        )
+    return by_op
+
+
+def _listed(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: list(item) if isinstance(item, tuple) else item for key, item in value.items()}
+
+
+def report_from_json(text: str | bytes, cls: type[R]) -> R:
+    """Read a document. Raises `ReportError` that says what is wrong and where."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = str(error) or type(error).__name__
+        raise ReportError(
+            f"not a complete JSON document: {reason}", hint=f"expected {_EXPECTED}"
+        ) from None
+    if not isinstance(document, dict) or "schema" not in document:
+        raise ReportError("a JSON document, but not a report", hint=f"expected {_EXPECTED}")
+    if document["schema"] != SCHEMA:
+        raise ReportError(
+            f"report of schema {document['schema']!r}; this version reads schema {SCHEMA}",
+            hint="write the report again with this version of cnnstat",
+        )
+    report = _read(_Reader(document, "report"), cls)
+    _check_sums(report, document.get("totals"))
+    return report
+
+
+class _Reader:
+    """A JSON object that names the place when a value is missing or of another type."""
+
+    def __init__(self, value: Any, where: str) -> None:
+        if not isinstance(value, dict):
+            raise ReportError(f"{where}: expected an object, found {_kind(value)}")
+        self.value, self.where = value, where
+
+    def get(self, key: str, kind: type) -> Any:
+        place = f"{self.where}.{key}"
+        if key not in self.value:
+            raise ReportError(f"{place} is missing", hint=f"expected {_EXPECTED}")
+        item = self.value[key]
+        if type(item) is not kind:
+            raise ReportError(f"{place}: expected {_NAMES[kind]}, found {_kind(item)}")
+        return item
+
+    def count(self, key: str) -> int:
+        value: int = self.get(key, int)
+        if value < 0:
+            raise ReportError(f"{self.where}.{key}: expected a count, found {value}")
+        return value
+
+    def text(self, key: str) -> str:
+        return str(self.get(key, str))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        items = self.get(key, list)
+        if not all(isinstance(item, str) for item in items):
+            raise ReportError(f"{self.where}.{key}: expected a list of strings")
+        return tuple(items)
+
+    def shapes(self, key: str) -> Shapes:
+        items = self.get(key, list)
+        if not all(isinstance(s, list) and all(type(n) is int for n in s) for s in items):
+            raise ReportError(f"{self.where}.{key}: expected a list of shapes")
+        return tuple(tuple(shape) for shape in items)
+
+    def objects(self, key: str) -> list[_Reader]:
+        place = f"{self.where}.{key}"
+        return [_Reader(item, f"{place}[{n}]") for n, item in enumerate(self.get(key, list))]
+
+    def named(self, key: str) -> dict[str, _Reader]:
+        place = f"{self.where}.{key}"
+        return {
+            name: _Reader(item, f"{place}.{name}") for name, item in self.get(key, dict).items()
+        }
+
+    def flat(self, cls: type) -> Any:
+        """A dataclass whose fields are all counts, texts or lists of texts."""
+        readers = {"int": self.count, "str": self.text, "tuple[str, ...]": self.texts}
+        return cls(**{item.name: readers[str(item.type)](item.name) for item in fields(cls)})
+
+
+_NAMES: dict[type, str] = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
+
+
+def _kind(value: Any) -> str:
+    return _NAMES.get(type(value), type(value).__name__)
+
+
+def _read(reader: _Reader, cls: type[R]) -> R:
+    return cls(
+        subject=reader.get("subject", dict),
+        convention=reader.text("convention"),
+        layers=tuple(_read_layer(item) for item in reader.objects("layers")),
+        kinds={name: item.flat(KindTotal) for name, item in reader.named("kinds").items()},
+        groups=tuple(item.flat(Group) for item in reader.objects("groups")),
+        uncounted=tuple(
+            Uncounted(
+                op=op,
+                layer=place.text("layer"),
+                count=place.count("count"),
+                inputs=place.shapes("inputs"),
+                outputs=place.shapes("outputs"),
+            )
+            for op, item in reader.named("uncounted").items()
+            for place in item.objects("where")
+        ),
+        notes=tuple(item.flat(Note) for item in reader.objects("notes")),
+        meta=reader.get("meta", dict),
+    )
+
+
+def _read_layer(reader: _Reader) -> Layer:
+    counts = ("params", "trainable_params", "buffers", "param_bytes", "buffer_bytes", "calls")
+    return Layer(
+        path=reader.text("path"),
+        type=reader.text("type"),
+        kind=reader.text("kind"),
+        inputs=reader.shapes("inputs"),
+        outputs=reader.shapes("outputs"),
+        **{name: reader.count(name) for name in counts},
+        tallies=tuple(
+            Tally(
+                rule=tally.text("rule"),
+                kind=tally.text("kind"),
+                calls=tally.count("calls"),
+                read=tally.count("read"),
+                written=tally.count("written"),
+                work=tally.flat(Work),
+            )
+            for tally in reader.objects("tallies")
+        ),
+        quoted=reader.count("quoted"),
+        tied_to=reader.texts("tied_to"),
+        group=reader.text("group"),
+        attrs=reader.get("attrs", dict),
+    )
+
+
+def _check_sums(report: Report, totals: Any) -> None:
+    for name, value in asdict(report.totals).items():
+        if not isinstance(totals, dict) or totals.get(name) != value:
+            found = totals.get(name) if isinstance(totals, dict) else totals
+            raise ReportError(
+                f"report.totals.{name} is {found!r}, but its layers add up to {value}",
+                hint="the file was edited or damaged; write it again",
+            )

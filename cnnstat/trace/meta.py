@@ -1,0 +1,226 @@
+"""Operations on the meta device, at the price of looking up what is already known.
+
+An operation whose arguments have shapes met before is not computed again: the shapes of its result are
+known, and torch's Python meta kernels (batch norm, hardswish, clamp, …) are what is slow there. Real
+tensors, constants that a model computes for itself, keep their values among themselves and count as
+meta tensors wherever they meet one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cnnstat.trace.modules import is_lazy, tensors_of
+
+_FACTORIES = frozenset(
+    f"aten.{name}" for name in ["empty", "full", "ones", "rand", "randn", "zeros"]
+)
+_LARGE = 1 << 20  # elements from which a constant that the model makes is not really allocated
+
+
+class NeedsValues(Exception):
+    """The model asks for the value of a tensor, or for a shape that depends on one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpFacts:
+    """What never changes about an operation."""
+
+    name: str
+    """`"aten.convolution"`."""
+    overload: str
+    """`"default"` where it has none."""
+    arg_names: tuple[str, ...]
+    """By position."""
+    composite: bool
+    """It is made of other operations."""
+    mutates: tuple[int, ...] | None
+    """For each output, which argument it is, where it writes to its arguments and returns them."""
+    fresh: bool
+    """Its outputs are new tensors, so that shapes alone describe them."""
+
+
+_FACTS: dict[Any, OpFacts] = {}
+
+
+def facts_of(func: Any) -> OpFacts:
+    """The facts of an operation, looked up once."""
+    known = _FACTS.get(func)
+    if known is not None:
+        return known
+    schema = func._schema
+    written = {
+        alias: index
+        for index, argument in enumerate(schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+        for alias in argument.alias_info.before_set
+    }
+    returned = [item.alias_info for item in schema.returns]
+    mutates: tuple[int, ...] | None = None
+    if written and returned and all(info is not None and info.is_write for info in returned):
+        indices = tuple(written[next(iter(info.before_set))] for info in returned)
+        positional = not any(schema.arguments[index].kwarg_only for index in indices)
+        if positional and torch.Tag.inplace_view not in func.tags:
+            mutates = indices
+    facts = _FACTS[func] = OpFacts(
+        name=schema.name.replace("::", "."),
+        overload=schema.overload_name or "default",
+        arg_names=tuple(argument.name for argument in schema.arguments),
+        composite=torch._C._dispatch_has_kernel_for_dispatch_key(
+            func.name(), "CompositeImplicitAutograd"
+        ),
+        mutates=mutates,
+        fresh=bool(returned) and all(info is None for info in returned),
+    )
+    return facts
+
+
+class MetaDevice:
+    """Runs operations of which at least one argument is on the meta device."""
+
+    def __init__(self) -> None:
+        self._results: dict[Any, Callable[[Any], Any]] = {}
+        # Real tensors that a meta tensor was written to, by storage: their values are no longer known.
+        self._unknown: dict[int, torch.Tensor] = {}
+
+    def run(self, func: Any, facts: OpFacts, args: Any, kwargs: Any) -> Any:
+        """The result of `func`. Raises `NeedsValues` where shapes do not determine it."""
+        key, on_meta, mixed = _key(func, args, kwargs)
+        if not on_meta and self._unknown:
+            on_meta = mixed = any(_address(t) in self._unknown for t in tensors_of((args, kwargs)))
+        if not on_meta:
+            if facts.name in _FACTORIES and _numel(args) >= _LARGE:
+                kwargs = {**kwargs, "device": torch.device("meta")}
+            return func(*args, **kwargs)
+        if facts.name == "aten._local_scalar_dense":
+            raise NeedsValues("the value of a tensor")
+        if mixed and facts.mutates is not None:
+            for index in facts.mutates:
+                if not args[index].is_meta:
+                    self._unknown[_address(args[index])] = args[index]
+        known = self._results.get(key) if key is not None else None
+        if known is not None:
+            return known(args)
+        originals = args
+        if mixed:
+            args, kwargs = _moved(args, "meta"), _moved(kwargs, "meta")
+        if "device" in kwargs:
+            kwargs = {**kwargs, "device": torch.device("meta")}
+        try:
+            result = func(*args, **kwargs)
+        except NotImplementedError as error:
+            raise NeedsValues(f"{facts.name} has no shape without values") from error
+        except RuntimeError as error:
+            raise _as_the_cpu_says(func, args, kwargs) or error from None
+        maker = None
+        if facts.mutates is not None:
+            maker = _returning(facts.mutates)
+            result = maker(originals)
+        elif facts.fresh and not _aliases(result, args):
+            maker = _maker(result)
+        if maker is not None and key is not None:
+            self._results[key] = maker
+        return result
+
+
+def _key(func: Any, args: Any, kwargs: Any) -> tuple[Any, bool, bool]:
+    """What the shapes of the result depend on; is a tensor on meta; is one elsewhere, too."""
+    parts: list[Any] = [func]
+    devices = _collect(args, parts) | _collect(kwargs.values(), parts)
+    if kwargs:
+        parts.append(tuple(kwargs))
+    try:
+        key: Any = tuple(parts)
+        hash(key)
+    except TypeError:
+        key = None
+    return key, bool(devices & _META), bool(devices & _REAL)
+
+
+_META, _REAL = 1, 2
+
+
+def _collect(values: Any, parts: list[Any]) -> int:
+    devices = 0
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            if is_lazy(value):
+                continue
+            parts.append((value.shape, value.stride(), value.dtype))
+            devices |= _META if value.is_meta else _REAL
+        elif isinstance(value, list | tuple):
+            parts.append(len(value))
+            devices |= _collect(value, parts)
+        else:
+            # 1, 1.0 and True are equal, and promote the type of a result differently.
+            parts.append(value if value is None else (type(value), value))
+    return devices
+
+
+def _as_the_cpu_says(func: Any, args: Any, kwargs: Any) -> Exception | None:
+    """The error of the same operation on the CPU: meta kernels say less of what is wrong.
+
+    `None` where the tensors are too large to try, or the CPU does not object.
+    """
+    if sum(tensor.numel() for tensor in tensors_of((args, kwargs))) > _LARGE * 64:
+        return None
+    try:
+        func(*_moved(args, "cpu"), **_moved(kwargs, "cpu"))
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        return error
+    return None
+
+
+def _moved(value: Any, device: str) -> Any:
+    """Nested tensors without their data, on a device; those that are there stay the same."""
+    if isinstance(value, torch.Tensor):
+        if value.device.type == device:
+            return value
+        size, stride = value.size(), value.stride()
+        return torch.empty_strided(size, stride, dtype=value.dtype, device=device)
+    if isinstance(value, list | tuple):
+        return type(value)(_moved(item, device) for item in value)
+    if isinstance(value, dict):
+        return {name: _moved(item, device) for name, item in value.items()}
+    return torch.device(device) if isinstance(value, torch.device) else value
+
+
+def _returning(indices: tuple[int, ...]) -> Callable[[Any], Any]:
+    if len(indices) == 1:
+        return lambda args: args[indices[0]]
+    return lambda args: tuple(args[index] for index in indices)
+
+
+def _maker(result: Any) -> Callable[[Any], Any] | None:
+    """Makes tensors like a result, or `None` where they cannot be described by shape and stride."""
+    if isinstance(result, torch.Tensor):
+        if result.layout is not torch.strided or result.storage_offset() or result.is_quantized:
+            return None
+        size, stride, dtype = tuple(result.shape), result.stride(), result.dtype
+        return lambda args: torch.empty_strided(size, stride, dtype=dtype, device="meta")
+    if isinstance(result, list | tuple) and all(isinstance(r, torch.Tensor) for r in result):
+        makers = [_maker(item) for item in result]
+        if all(makers):
+            kind = type(result)
+            return lambda args: kind(make(args) for make in makers if make is not None)
+    return None
+
+
+def _numel(args: Any) -> int:
+    sizes = args[0] if args and isinstance(args[0], list | tuple) else ()
+    return math.prod(int(size) for size in sizes)
+
+
+def _address(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _aliases(result: Any, args: Any) -> bool:
+    """Whether a result lies in the memory of an argument, whatever the operation's schema says."""
+    given = {_address(tensor) for tensor in tensors_of(args)}
+    return any(_address(tensor) in given for tensor in tensors_of(result))

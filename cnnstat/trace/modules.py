@@ -1,0 +1,183 @@
+"""Which module is running, and what the module tree holds.
+
+The stack lives in global forward hooks, so that nothing is attached to the user's modules. It knows
+nothing of operations; the recorder asks it for `scope` and `call` alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules import module as nn_module
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
+
+from cnnstat.record import ModuleInfo, ParamInfo, TensorSpec
+
+Describe = Callable[[torch.Tensor], TensorSpec]
+
+
+@dataclass
+class _Calls:
+    """What is known of one module's calls."""
+
+    count: int = 0
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+
+@dataclass
+class ModuleStack:
+    """The modules that are running, innermost last."""
+
+    model: nn.Module
+    """The root of the tree."""
+    describe: Describe
+    """How a tensor becomes a `TensorSpec`; the recorder's, so that storages have one numbering."""
+    scope: str = ""
+    """Path of the innermost running module."""
+    call: int = 0
+    """Which call of it, from 0."""
+    on_border: Callable[[str, Any], None] | None = None
+    """Told whose values cross a module's border: the caller and the arguments when a call begins, the
+    module and its output when it ends."""
+    _frames: list[tuple[int, str, int]] = field(default_factory=list)
+    _paths: dict[int, str] = field(default_factory=dict)
+    _calls: dict[str, _Calls] = field(default_factory=dict)
+    _aliases: dict[str, list[str]] = field(default_factory=dict)
+    _failed: dict[int, tuple[str, tuple[TensorSpec, ...]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for path, module in self.model.named_modules(remove_duplicate=False):
+            first = self._paths.setdefault(id(module), path)
+            if first != path:
+                self._aliases.setdefault(first, []).append(path)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Keep the stack while the body runs; the hooks are gone afterwards, also when it raises."""
+        handles = [
+            nn_module.register_module_forward_pre_hook(self._enter),
+            nn_module.register_module_forward_hook(self._leave, with_kwargs=True, always_call=True),
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+                # torch forgets this entry of a handle that it removes.
+                nn_module._global_forward_hooks_with_kwargs.pop(handle.id, None)
+
+    def failed_at(self, error: BaseException) -> tuple[str, tuple[TensorSpec, ...]] | None:
+        """Path and inputs of the innermost module that raised `error`; `None` if no module did."""
+        return self._failed.get(id(error))
+
+    def _enter(self, module: nn.Module, args: Any) -> None:
+        # A module made during forward has no path of its own: its work is its caller's.
+        path = self._paths.get(id(module), self.scope)
+        if self.on_border is not None:
+            self.on_border(self.scope, args)
+        calls = self._calls.setdefault(path, _Calls())
+        known = id(module) in self._paths
+        self.scope, self.call = path, calls.count if known else self.call
+        calls.count += known
+        self._frames.append((id(module), path, self.call))
+
+    def _leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
+        # torch passes (kwargs, output) after a call that returned, and (output,) after one that raised.
+        kwargs, output = rest if len(rest) == 2 else ({}, *rest)
+        error = sys.exception()
+        if error is not None and output is None:
+            path = self._paths.get(id(module), self.scope)
+            self._failed.setdefault(id(error), (path, tuple(map(self.describe, tensors_of(args)))))
+        while self._frames and self._frames.pop()[0] != id(module):
+            pass  # frames of calls that a user's own hook cut short
+        if id(module) in self._paths:
+            path = self._paths[id(module)]
+            calls = self._calls[path]
+            if calls.count == 1:
+                calls.inputs = tuple(map(self.describe, tensors_of((args, kwargs))))
+                calls.outputs = tuple(map(self.describe, tensors_of(output)))
+            if self.on_border is not None:
+                self.on_border(path, output)
+        _, self.scope, self.call = self._frames[-1] if self._frames else (0, "", 0)
+
+    def tree(self) -> tuple[ModuleInfo, ...]:
+        """Every module in definition order with its own parameters, shared ones marked."""
+        seen: dict[Any, str] = {}
+        return tuple(
+            self._info(path, module, seen)
+            for path, module in self.model.named_modules(remove_duplicate=True)
+        )
+
+    def _info(self, path: str, module: nn.Module, seen: dict[Any, str]) -> ModuleInfo:
+        calls = self._calls.get(path, _Calls())
+
+        def held(named: Any, trainable: bool) -> Iterator[ParamInfo]:
+            for name, tensor in named:
+                if tensor is None or is_lazy(tensor):
+                    continue
+                full = f"{path}.{name}" if path else name
+                first = seen.setdefault(_identity(tensor), full)
+                spec = self.describe(tensor)
+                yield ParamInfo(
+                    name=name,
+                    shape=spec.shape,
+                    dtype=spec.dtype,
+                    itemsize=spec.itemsize,
+                    trainable=trainable and tensor.requires_grad,
+                    tied_to=first if first != full else "",
+                    storage=spec.storage,
+                )
+
+        return ModuleInfo(
+            path=path,
+            type=_type_name(module),
+            params=tuple(
+                held(module.named_parameters(recurse=False, remove_duplicate=False), True)
+            ),
+            buffers=tuple(held(module.named_buffers(recurse=False, remove_duplicate=False), False)),
+            calls=calls.count,
+            inputs=calls.inputs,
+            outputs=calls.outputs,
+            aliases=tuple(self._aliases.get(path, ())),
+        )
+
+
+def _type_name(module: nn.Module) -> str:
+    original = getattr(module, "original_name", None)  # what torch.jit.script compiled
+    return str(original) if original else type(module).__name__
+
+
+def is_lazy(tensor: torch.Tensor) -> bool:
+    """Whether it is a parameter or buffer of a lazy module that has no shape yet."""
+    return isinstance(tensor, UninitializedTensorMixin)
+
+
+def _identity(tensor: torch.Tensor) -> Any:
+    """Equal for two tensors that are the same elements, under whatever Python objects."""
+    try:
+        storage = tensor.untyped_storage()._cdata
+    except NotImplementedError:  # sparse and opaque tensors have none
+        return id(tensor)
+    return storage, tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride())
+
+
+def tensors_of(value: Any) -> Iterator[torch.Tensor]:
+    """Every tensor in nested tuples, lists, mappings and dataclasses, in order."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_of(item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from tensors_of(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for item in vars(value).values() if hasattr(value, "__dict__") else ():
+            yield from tensors_of(item)

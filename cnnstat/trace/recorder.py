@@ -1,0 +1,197 @@
+"""Records every operation that runs, under the module that runs it.
+
+One recorder serves every engine: what an operation returns is left to the meta device, to the fake
+tensors below, or to the CPU.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from cnnstat.record import OpCall, Storage, TensorSpec
+from cnnstat.trace.meta import MetaDevice, OpFacts, facts_of
+from cnnstat.trace.modules import ModuleStack, is_lazy
+
+WHOLE = frozenset(
+    f"aten.{name}"
+    for name in """
+        adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
+        alpha_dropout batch_norm bilinear conv1d conv2d conv3d conv_transpose1d conv_transpose2d
+        conv_transpose3d dropout embedding_bag feature_alpha_dropout feature_dropout group_norm gru
+        instance_norm layer_norm linear log_softmax lstm matmul max_pool1d max_pool2d max_pool3d
+        rms_norm rnn_relu rnn_tanh scaled_dot_product_attention softmax
+        upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d
+        upsample_nearest2d upsample_nearest3d upsample_trilinear3d _upsample_bicubic2d_aa
+        _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d
+        _upsample_nearest_exact3d
+    """.split()
+)
+"""Composite operations that are recorded as they were called; all others as what they are made of."""
+
+_DROPOUT = frozenset(
+    f"aten.{name}"
+    for name in ["alpha_dropout", "dropout", "feature_alpha_dropout", "feature_dropout"]
+)
+
+
+class Recorder(TorchDispatchMode):
+    """The operations that run while the mode is on.
+
+    `whole=True` (with autograd off) records composite operations such as linear, matmul and attention
+    as they were called; with autograd on, torch has taken them apart before a mode can see them.
+    """
+
+    def __init__(self, *, meta: bool, whole: bool) -> None:
+        super().__init__()
+        self.ops: list[OpCall] = []
+        self.storages: dict[int, Storage] = {}
+        self.modules: ModuleStack | None = None
+        self.phase = "forward"
+        self.scope_of_gradient: Callable[[], str] = str
+        self._meta = MetaDevice() if meta else None
+        self._whole = whole
+        self._ids: dict[int, int] = {}
+        self._refs: dict[int, Any] = {}
+
+    # ---- tensors and storages
+
+    def describe(self, tensor: torch.Tensor) -> TensorSpec:
+        """The tensor's shape and type, and the number of its storage."""
+        dtype, itemsize = _dtype(tensor.dtype)
+        if is_lazy(tensor):
+            return TensorSpec((0,), dtype, itemsize)
+        return TensorSpec(tuple(tensor.shape), dtype, itemsize, self._storage(tensor))
+
+    def _storage(self, tensor: torch.Tensor) -> int:
+        try:
+            storage = tensor.untyped_storage()
+        except NotImplementedError:  # sparse and opaque tensors have none
+            return -1
+        key = storage._cdata
+        number = self._ids.get(key)
+        if number is None:
+            number = len(self.storages)
+            self._ids[key] = number
+            self.storages[number] = Storage(number, storage.nbytes(), len(self.ops))
+            self._refs[number] = weakref.ref(storage, self._death_of(key, number))
+        return number
+
+    def _death_of(self, key: int, number: int) -> Callable[[Any], None]:
+        # Bound to the dictionaries, not to the recorder: a tensor may outlive it.
+        ids, storages, ops = self._ids, self.storages, self.ops
+
+        def died(_: Any) -> None:
+            if ids.get(key) == number:
+                del ids[key]
+            known = storages[number]
+            storages[number] = Storage(number, known.nbytes, known.born, len(ops))
+
+        return died
+
+    def existing(self, tensors: Any) -> tuple[TensorSpec, ...]:
+        """Describe tensors that were there before anything ran."""
+        specs = tuple(map(self.describe, tensors))
+        for spec in specs:
+            if spec.storage >= 0:
+                known = self.storages[spec.storage]
+                self.storages[spec.storage] = Storage(known.id, known.nbytes, -1, known.died)
+        return specs
+
+    def close(self) -> None:
+        """Stop watching storages: what dies from now on was alive at the end of the record."""
+        self._refs.clear()
+
+    # ---- operations
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return (
+            False  # nothing is compiled while the mode is on; torch's wrapper would cost per call
+        )
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if (
+            func.namespace == "prim"
+        ):  # questions such as prim.device, which the dispatcher does not know
+            return func(*args, **kwargs)
+        facts = facts_of(func)
+        if self._whole and facts.composite and facts.name not in WHOLE:
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        # Described first: an in-place operation may change its arguments.
+        described = self._arguments(facts, args, kwargs)
+        if facts.name in _DROPOUT and not args[2]:
+            result = args[0]  # not in training: its input itself, which its schema does not say
+        elif self._meta is not None:
+            result = self._meta.run(func, facts, args, kwargs)
+        else:
+            result = func(*args, **kwargs)
+        self._append(facts, described, result)
+        return result
+
+    def _arguments(self, facts: OpFacts, args: Any, kwargs: Any) -> dict[str, Any]:
+        described = dict(zip(facts.arg_names, map(self._plain, args), strict=False))
+        for name, value in kwargs.items():
+            described[name] = self._plain(value)
+        return described
+
+    def _plain(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return self.describe(value)
+        if value is None or isinstance(value, bool | int | float | str | complex):
+            return value
+        if isinstance(value, list | tuple):
+            return tuple(map(self._plain, value))
+        if isinstance(value, torch.dtype):
+            return _dtype(value)[0]
+        if isinstance(value, torch.ScriptObject) and hasattr(value, "unpack"):
+            return self._plain(value.unpack())  # packed weights of quantised layers
+        return str(value)
+
+    def _append(self, facts: OpFacts, described: dict[str, Any], result: Any) -> None:
+        if isinstance(result, torch.Tensor):
+            outputs: tuple[TensorSpec, ...] = (self.describe(result),)
+        elif isinstance(result, list | tuple):
+            outputs = tuple(
+                self.describe(item)
+                for value in result
+                for item in (value if isinstance(value, list | tuple) else (value,))
+                if isinstance(item, torch.Tensor)
+            )
+        else:
+            outputs = ()
+        if self.phase == "forward" and self.modules is not None:
+            scope, call = self.modules.scope, self.modules.call
+        else:
+            scope, call = self.scope_of_gradient(), 0
+        self.ops.append(
+            OpCall(
+                index=len(self.ops),
+                op=facts.name,
+                scope=scope,
+                args=MappingProxyType(described),
+                outputs=outputs,
+                overload=facts.overload,
+                call=call,
+                phase=self.phase,
+            )
+        )
+
+
+_DTYPES: dict[torch.dtype, tuple[str, int]] = {}
+
+
+def _dtype(dtype: torch.dtype) -> tuple[str, int]:
+    known = _DTYPES.get(dtype)
+    if known is None:
+        known = _DTYPES[dtype] = (str(dtype).removeprefix("torch."), dtype.itemsize)
+    return known

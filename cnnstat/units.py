@@ -1,0 +1,100 @@
+"""Numbers as people write them: `"4.2G"` to an integer and back. The only place that rounds."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+_DECIMAL = {"": 0, "k": 3, "m": 6, "g": 9, "t": 12, "p": 15}
+_BINARY = {"ki": 10, "mi": 20, "gi": 30, "ti": 40}
+_NUMBER = re.compile(
+    r"\s*([+-]?\d[\d_,]*(?:\.\d*)?(?:[eE][+-]?\d{1,2})?|[+-]?\.\d+)\s*([a-zA-Z]*)\s*\Z"
+)
+
+
+def parse_count(text: str | int) -> int:
+    """A count of anything: `"4.2G"`, `"320 M"`, `"25_557_032"`, `"1e9"`.
+
+    Suffixes k, M, G (or B), T, P are decimal, in either case. Raises `ValueError`, naming the text
+    and the expected form, also where the result is no whole number.
+    """
+    if isinstance(text, int) and not isinstance(text, bool):
+        return text
+    return _parse(str(text), {**_DECIMAL, "b": 9}, "a count such as 4.2G, 26M or 25557032")
+
+
+def parse_bytes(text: str | int) -> int:
+    """A size in bytes: `"200MiB"` (2^20), `"12 MB"` (10^6), `"512"`.
+
+    Raises `ValueError`, naming the text and the expected form.
+    """
+    if isinstance(text, int) and not isinstance(text, bool):
+        return text
+    scales = {f"{unit}b": exponent for unit, exponent in _DECIMAL.items() if unit} | _DECIMAL
+    return _parse(str(text), scales | {"b": 0}, "a size such as 200MiB, 12MB or 512")
+
+
+def _parse(text: str, decimal: dict[str, int], expected: str) -> int:
+    match = _NUMBER.match(text)
+    suffix = match[2].lower() if match else ""
+    if match and suffix.removesuffix("b") in _BINARY:
+        value = Decimal(match[1].replace(",", "").replace("_", ""))
+        value *= 2 ** _BINARY[suffix.removesuffix("b")]
+    elif match and suffix in decimal:
+        value = Decimal(match[1].replace(",", "").replace("_", "")).scaleb(decimal[suffix])
+    else:
+        raise ValueError(f"{text!r} is not {expected}")
+    if value != value.to_integral_value():
+        raise ValueError(f"{text!r} is not a whole number; expected {expected}")
+    return int(value)
+
+
+def grouped(value: int) -> str:
+    """All digits, with separators: `4,089,184,256`."""
+    return f"{value:,}"
+
+
+def short(value: int, digits: int = 4) -> str:
+    """`digits` significant digits and a decimal suffix: `4.089 G`; below 1000 all digits.
+
+    >>> short(4089184256), short(999999), short(512)
+    ('4.089 G', '1.000 M', '512')
+    """
+    return _scaled(value, 1000, ("", "k", "M", "G", "T", "P"), digits)
+
+
+def short_bytes(value: int, digits: int = 4) -> str:
+    """The same in powers of 1024: `97.49 MiB`.
+
+    >>> short_bytes(102228128), short_bytes(512)
+    ('97.49 MiB', '512 B')
+    """
+    return _scaled(value, 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB"), digits)
+
+
+def percent(part: int, whole: int) -> str:
+    """`part` of `whole` with one decimal; `0.0 %` and `100.0 %` only where it is exactly that."""
+    if whole == 0:
+        return "–"
+    if 0 < part < whole:
+        share = min(max(round(1000 * part / whole), 1), 999) / 10
+        return f"<{share} %" if 1000 * part < whole * 0.5 else f"{share:.1f} %"
+    return f"{100 * part / whole:.1f} %"
+
+
+def _scaled(value: int, base: int, units: tuple[str, ...], digits: int) -> str:
+    magnitude, unit = Decimal(abs(value)), 0
+    while magnitude >= base and unit < len(units) - 1:
+        magnitude, unit = magnitude / base, unit + 1
+    if unit == 0:
+        return f"{value} {units[0]}".strip()
+    text = _significant(magnitude, digits)
+    if Decimal(text) >= base and unit < len(units) - 1:
+        text, unit = _significant(magnitude / base, digits), unit + 1
+    return f"{'-' if value < 0 else ''}{text} {units[unit]}"
+
+
+def _significant(value: Decimal, digits: int) -> str:
+    text = f"{value:.{max(digits - len(str(int(value))), 0)}f}"
+    whole = len(text.partition(".")[0])  # once more: 99.996 rounds to a number with a digit more
+    return f"{value:.{max(digits - whole, 0)}f}"

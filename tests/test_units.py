@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnstat.units import grouped, parse_bytes, parse_count, percent, short, short_bytes
+
+COUNTS = st.integers(min_value=0, max_value=10**20)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("4.2G", 4_200_000_000),
+        ("4.2 g", 4_200_000_000),
+        ("1.5B", 1_500_000_000),
+        ("320 M", 320_000_000),
+        ("25_557_032", 25_557_032),
+        ("25,557,032", 25_557_032),
+        ("1e9", 1_000_000_000),
+        ("2.5e-1k", 250),
+        (".5k", 500),
+        (7, 7),
+    ],
+)
+def test_parse_count(text: str | int, value: int) -> None:
+    assert parse_count(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("200MiB", 200 << 20), ("12 MB", 12_000_000), ("512", 512), ("512 B", 512), ("1.5 Ki", 1536)],
+)
+def test_parse_bytes(text: str, value: int) -> None:
+    assert parse_bytes(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "G", "1.5", "4 apples", "1e999999999", "nan", "--1", "1.2.3"])
+@pytest.mark.parametrize("parse", [parse_count, parse_bytes])
+def test_a_text_that_is_no_number_is_named(parse: object, text: str) -> None:
+    with pytest.raises(ValueError, match="is not a"):
+        parse(text)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.000 k"),
+        (99_994, "99.99 k"),
+        (99_996, "100.0 k"),  # four digits, not five
+        (999_949, "999.9 k"),
+        (999_950, "1.000 M"),
+        (4_089_184_256, "4.089 G"),
+        (10**19, "10000 P"),
+    ],
+)
+def test_short(value: int, text: str) -> None:
+    assert short(value) == text
+
+
+def test_short_bytes() -> None:
+    assert [short_bytes(n) for n in (0, 1023, 1024, 102_228_128)] == [
+        *("0 B", "1023 B", "1.000 KiB", "97.49 MiB"),
+    ]
+    assert short_bytes((1 << 20) - 1) == "1.000 MiB"
+
+
+@given(COUNTS)
+def test_short_is_right_to_four_digits(value: int) -> None:
+    text = short(value)
+    assert abs(parse_count(text) - value) <= Decimal(value) / 2000
+    assert len(text.split()[0].replace(".", "")) == 4 or value < 1000 or value >= 10**19
+
+
+@given(COUNTS)
+def test_grouped_keeps_every_digit(value: int) -> None:
+    assert parse_count(grouped(value)) == value
+
+
+@given(COUNTS, COUNTS)
+def test_percent_says_all_and_nothing_only_where_it_is_so(part: int, rest: int) -> None:
+    text = percent(part, part + rest)
+    assert (text == "100.0 %") == (rest == 0 and part > 0)
+    assert (text == "0.0 %") == (part == 0 and rest > 0)
+    assert (text == "–") == (part == rest == 0)
