@@ -293,7 +293,7 @@ def layer_kind(
 ) -> str:
     """What a layer is, from the work of its own operations by kind.
 
-    `users` is what its weights are used for, `moves` whether it ran operations that only move data.
+    `users` is what its weights are used for, `moves` whether it ran any operation at all.
     """
     macs = {kind: work.macs for kind, work in works.items()}
     flops = {kind: work.flops for kind, work in works.items()}

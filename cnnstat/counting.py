@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -42,9 +42,10 @@ def count(
     shares = _shares(trace, kinds, works)
     groups, group_of = _groups(trace, kinds.blocks, works)
     users = kinds_of_users(trace, kinds)
+    ran = {call.scope for call in trace.ops}
     parents = {module.path.rpartition(".")[0] for module in trace.modules if module.path}
     layers = tuple(
-        _layer(module, shares[module.path], module.path not in parents, users, group_of, quote)
+        _layer(module, shares[module.path], module.path not in parents, users, ran, group_of, quote)
         for module in trace.modules
     )
     return Report(
@@ -78,10 +79,18 @@ _RULE_ERRORS = (
 def _work(
     trace: Trace, kinds: Kinds
 ) -> tuple[dict[int, Work], tuple[Uncounted, ...], tuple[Note, ...]]:
+    counters = {
+        buffer.storage
+        for module in trace.modules
+        for buffer in module.buffers
+        if not buffer.shape and buffer.storage >= 0
+    }
     works: dict[int, Work] = {}
     unknown: Counter[tuple[str, str, Shapes, Shapes]] = Counter()
     failures: dict[str, Note] = {}
     for call in trace.ops:
+        if call.outputs and call.output.storage in counters:
+            continue  # bookkeeping, such as the batches that a batch norm has seen in training
         rule = rule_for(call.op)
         if rule is not None:
             try:
@@ -169,13 +178,14 @@ def _layer(
     share: _Share,
     leaf: bool,
     users: Mapping[int, str],
+    ran: Collection[str],
     group_of: Mapping[str, str],
     quote: Callable[[Iterable[Tally]], int],
 ) -> Layer:
     own = [parameter for parameter in module.params if not parameter.tied_to]
     buffers = [buffer for buffer in module.buffers if not buffer.tied_to]
     tallies = tuple(share.tallies.values())
-    kind = layer_kind(module, leaf, share.by_kind, users, moves=bool(tallies))
+    kind = layer_kind(module, leaf, share.by_kind, users, moves=module.path in ran)
     if group_of.get(module.path) == module.path:
         kind = SQUEEZE_EXCITATION
     return Layer(

@@ -33,7 +33,8 @@ SAMPLE = """
 
 # Families whose published rows were made with --reparam: batch norms and branches are folded.
 REPARAMETERISED = (
-    *("fastvit", "ghostnetv3", "levit", "mobileone", "nextvit", "repvgg", "repvit", "tiny_vit"),
+    *("efficientvit_m", "fastvit", "ghostnetv3", "levit", "mobileone", "nextvit", "repghostnet"),
+    *("repvgg", "repvit", "shvit", "tiny_vit"),
 )
 # fvcore counts convolutions with padding='same' as nothing.
 SAME_PADDING = ("convmixer",)

@@ -81,7 +81,7 @@ def attention_backward(call: OpCall) -> Work:
 )
 def multi_head_attention(call: OpCall) -> Work:
     """The fast path of `nn.MultiheadAttention`: projections in, attention, projection out."""
-    query, key, value = call.inputs[:3]
+    query, key = call.inputs[:2]
     width, heads = int(call.args["embed_dim"]), int(call.args["num_head"])
     work = _multi_head(query, key, width, heads, masked=bool(call.get("mask")))
     if not call.get("need_weights", True):

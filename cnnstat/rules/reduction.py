@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cnnstat.record import OpCall
+from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
-from cnnstat.rules.base import counts, times
+from cnnstat.rules.base import counts, tensor, times
 
 _PAIRWISE = "to reduce k elements to one takes k − 1 steps"
 
@@ -74,14 +74,14 @@ def products(call: OpCall) -> Work:
         ]
     ),
     family="reduction",
-    formula="n − m comparisons; of two tensors: m",
+    formula="n − m comparisons; running extremes: n; of two tensors: m",
     source=_PAIRWISE,
 )
 def extremes(call: OpCall) -> Work:
     """The largest, the smallest, where it is, whether there is one."""
-    if len(call.inputs) == 2:  # elementwise maximum of two tensors
-        return Work(compares=call.output.numel)
-    return Work(compares=_steps(call) or call.output.numel)
+    running = "cum" in call.op
+    elementwise = len(call.inputs) == 2  # the maximum of two tensors
+    return Work(compares=call.output.numel if running or elementwise else _steps(call))
 
 
 @counts(
@@ -125,19 +125,8 @@ def logsumexp(call: OpCall) -> Work:
 
 
 @counts(
-    *(
-        "aten." + op
-        for op in [
-            "topk",
-            "sort",
-            "argsort",
-            "unique",
-            "_unique2",
-            "unique_dim",
-            "unique_consecutive",
-        ]
-    ),
-    *("aten." + op for op in ["searchsorted", "bucketize", "msort", "histc", "bincount"]),
+    *("aten." + op for op in ["topk", "sort", "argsort", "msort"]),
+    *("aten." + op for op in ["_unique", "_unique2", "unique_dim", "unique_consecutive"]),
     family="reduction",
     formula="n·⌈log2 k⌉ comparisons for rows of k elements",
     source="Knuth, The Art of Computer Programming 3, section 5.3.1: sorting by comparison",
@@ -145,17 +134,51 @@ def logsumexp(call: OpCall) -> Work:
 def sort(call: OpCall) -> Work:
     """An estimate: how many comparisons are made depends on the data."""
     x = call.inputs[0]
-    row = x.shape[-1] if x.shape else 1
+    if "unique" in call.op:
+        row = x.numel
+    else:
+        row = x.shape[call.get("dim", 0 if "msort" in call.op else -1)] if x.shape else 1
     return Work(compares=x.numel * max(row - 1, 0).bit_length())
+
+
+@counts(
+    "aten.searchsorted",
+    "aten.bucketize",
+    "aten.histc",
+    family="reduction",
+    formula="⌈log2(k + 1)⌉ comparisons for each of n values to find its place among k; histc: k bins",
+    source="Knuth, The Art of Computer Programming 3, section 6.2.1: binary search has k + 1 outcomes",
+)
+def search(call: OpCall) -> Work:
+    """Where values belong in a sorted row."""
+    value = call.args.get("self")  # a plain number is one value
+    n = value.numel if isinstance(value, TensorSpec) else 1
+    if call.op == "aten.histc":
+        return Work(compares=n * (call.output.numel - 1).bit_length(), adds=n)
+    places = tensor(call, "sorted_sequence", "boundaries").shape[-1] + 1
+    return Work(compares=n * (places - 1).bit_length())
+
+
+_ALL_OF_THE_FIRST = frozenset(
+    "aten." + op
+    for op in [
+        "bincount",
+        "col2im",
+        "embedding_dense_backward",
+        "segment_reduce",
+        "unfold_backward",
+    ]
+)
 
 
 @counts(
     *(
         f"aten.{op}{form}"
-        for op in ["index_add", "scatter_add", "scatter_reduce", "index_reduce", "segment_reduce"]
+        for op in ["index_add", "scatter_add", "scatter_reduce", "index_reduce"]
         for form in ("", "_")
     ),
-    "aten._segment_reduce",
+    "aten.segment_reduce",
+    "aten.bincount",
     "aten.embedding_dense_backward",
     "aten.embedding_bag",
     "aten._embedding_bag",
@@ -163,7 +186,6 @@ def sort(call: OpCall) -> Work:
     "aten._index_put_impl_",
     "aten.col2im",
     "aten.unfold_backward",
-    "aten.im2col_backward",
     family="reduction",
     formula="one addition for each element that is added somewhere",
     source="a sum of scattered elements",
@@ -173,9 +195,7 @@ def scatter_add(call: OpCall) -> Work:
     if "embedding_bag" in call.op:
         rows, width = call.inputs[1].numel, call.inputs[0].shape[-1]
         return Work(adds=rows * width)
-    if call.op.startswith(
-        ("aten.col2im", "aten.embedding_dense", "aten.unfold_b", "aten.im2col_b")
-    ):
+    if call.op in _ALL_OF_THE_FIRST:
         return Work(adds=call.inputs[0].numel)
     source = call.get("source") or call.get("src") or call.get("values") or call.inputs[-1]
     return Work(adds=getattr(source, "numel", call.inputs[-1].numel))
@@ -210,3 +230,28 @@ def fft(call: OpCall) -> Work:
 def loss(call: OpCall) -> Work:
     """A loss over all elements: an estimate, small beside any network."""
     return times(call.inputs[0].numel, Work(adds=2, muls=1))
+
+
+@counts(
+    *("aten." + op for op in ["nll_loss_backward", "nll_loss2d_backward", "mse_loss_backward"]),
+    *("aten." + op for op in ["smooth_l1_loss_backward", "huber_loss_backward"]),
+    "aten.binary_cross_entropy_backward",
+    family="reduction",
+    formula="n additions, 2n products",
+    source="a difference, times its factor and dy",
+)
+def loss_backward(call: OpCall) -> Work:
+    """The gradient of a loss: an estimate, small beside any network."""
+    return times(call.output.numel, Work(adds=1, muls=2))
+
+
+@counts(
+    "aten.dist",
+    family="reduction",
+    formula="2n additions, n products, one root",
+    source="√Σ (x − y)²",
+)
+def dist(call: OpCall) -> Work:
+    """Distance of two tensors."""
+    n = max(spec.numel for spec in call.inputs)
+    return Work(adds=2 * n, muls=n, special=1)

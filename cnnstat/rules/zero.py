@@ -44,7 +44,8 @@ _RANDOM = """
     rand_like randint randint_like randn randn_like random random_ randperm uniform uniform_ cauchy_
 """
 _QUESTIONS = """
-    _assert_async _assert_scalar _linalg_check_errors _assert_tensor_metadata _functional_assert_async _has_same_storage_numel
+    _linalg_check_errors
+    _assert_async _assert_scalar _assert_tensor_metadata _functional_assert_async _has_same_storage_numel
     _local_scalar_dense _nested_get_offsets allclose dense_dim dim equal is_nonzero is_same_size item numel
     size sparse_dim stride storage_offset sym_numel sym_size sym_storage_offset sym_stride
     sym_constrain_range sym_constrain_range_for_size is_pinned record_stream
