@@ -75,7 +75,7 @@ class Result:
     def __init__(self, samples: list[dict[str, Any]]) -> None:
         self.error = next((sample["error"] for sample in samples if "error" in sample), None)
         if self.error is None:
-            # One figure a round: the first count in its process, and the median of the others.
+            # One figure a round: the first count of its process, and the median of the others.
             self.cold = [sample["seconds"][0] for sample in samples]
             self.warm = [median(sample["seconds"][1:] or sample["seconds"]) for sample in samples]
             self.extra = [sample["extra_mb"] for sample in samples]
@@ -242,7 +242,10 @@ def machine() -> dict[str, Any]:
         with contextlib.suppress(PackageNotFoundError):
             versions[package] = version(package)
     load = round(os.getloadavg()[0], 1)
-    return {"cpu": cpu, "cores": os.cpu_count(), "load": load, "versions": versions}
+    threads = os.environ.get("OMP_NUM_THREADS", "default")
+    return {
+        "cpu": cpu, "cores": os.cpu_count(), "threads": threads, "load": load, "versions": versions
+    }  # fmt: skip
 
 
 def arguments() -> argparse.Namespace:
@@ -253,6 +256,9 @@ def arguments() -> argparse.Namespace:
     add("--engines", type=words, help="such as cnnstat,fvcore@cpu,torch@meta")
     add("--rounds", type=int, help="processes for each engine and model (3)")
     add("--repeat", type=int, help="counts in each process, the first being the cold one (5)")
+    add(
+        "--threads", type=int, help="OMP_NUM_THREADS of every process; torch's default if not given"
+    )
     add("--quick", action="store_true", help="two models, one round, three counts")
     add("--json", type=Path, metavar="FILE", help="write every single measurement there")
     args = parser.parse_args()
@@ -260,6 +266,8 @@ def arguments() -> argparse.Namespace:
     args.rounds = args.rounds or (1 if args.quick else 3)
     args.repeat = args.repeat or (3 if args.quick else 5)
     args.engines = args.engines or ENGINES
+    if args.threads:
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)
     if unknown := [engine for engine in args.engines if engine not in ENGINES]:
         parser.error(f"no engine {', '.join(unknown)}; there are {', '.join(ENGINES)}")
     return args
@@ -271,7 +279,7 @@ def main() -> None:
     out = Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=True)
     progress = Console(stderr=True)
     facts, aims = machine(), Aims()
-    out.print(f"{facts['cpu']}, {facts['cores']} cores, load {facts['load']}")
+    out.print("{cpu}, {cores} cores, threads: {threads}, load before: {load}".format(**facts))
     out.print(", ".join(f"{name} {number}" for name, number in facts["versions"].items()))
 
     numbers = measure_numbers(args, progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,7 +89,7 @@ def _work(
     unknown: Counter[tuple[str, str, Shapes, Shapes]] = Counter()
     failures: dict[str, Note] = {}
     for call in trace.ops:
-        if call.outputs and call.output.storage in counters:
+        if call.op.endswith("_") and call.inputs and call.inputs[0].storage in counters:
             continue  # bookkeeping, such as the batches that a batch norm has seen in training
         rule = rule_for(call.op)
         if rule is not None:
@@ -220,7 +220,7 @@ def _common(paths: Iterable[str]) -> str:
 
 
 def _groups(
-    trace: Trace, blocks: Iterable[Chain], works: Mapping[int, Work]
+    trace: Trace, blocks: Sequence[Chain], works: Mapping[int, Work]
 ) -> tuple[tuple[Group, ...], dict[str, str]]:
     """The blocks as groups, and for each layer that is nothing but part of one, that group's path."""
     owners = {
@@ -234,15 +234,13 @@ def _groups(
         if call.index in works and rule_for(call.op):
             ran[call.scope].add(call.index)
     merged: dict[tuple[str, ...], Group] = {}
-    inside: set[int] = set()
+    inside = {index for block in blocks for index in block.ops}
     for block in blocks:
         calls = [trace.ops[index] for index in block.ops]
-        inside.update(block.ops)
         members = tuple(dict.fromkeys(call.scope for call in calls))
         work = sum((works[index] for index in block.ops if index in works), Work())
         used = {spec.storage for call in calls for spec in call.inputs} & owners.keys()
-        # The scaling belongs to the block wherever it is written, as in torchvision or outside, as in timm.
-        home = _common(call.scope for call in calls if call is not calls[-1])
+        home = _home([call.scope for call in calls], ran, inside)
         known = merged.get(members)
         merged[members] = Group(
             kind=SQUEEZE_EXCITATION,
@@ -262,6 +260,13 @@ def _groups(
         if not _nothing_else(group.path, ran, inside):
             group_of.pop(group.path, None)
     return tuple(merged.values()), group_of
+
+
+def _home(scopes: list[str], ran: Mapping[str, set[int]], inside: set[int]) -> str:
+    """The innermost module that is the block: its pool and its scaling may be written outside."""
+    candidates = [_common(part) for part in (scopes, scopes[:-1], scopes[1:], scopes[1:-1])]
+    alone = (path for path in candidates if _nothing_else(path, ran, inside))
+    return next(alone, candidates[0])
 
 
 def _nothing_else(path: str, ran: Mapping[str, set[int]], inside: set[int]) -> bool:

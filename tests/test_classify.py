@@ -49,6 +49,8 @@ def kind_of(module: nn.Module, shape: tuple[int, ...]) -> str:
         ("resize", nn.Upsample(scale_factor=2)),
         ("resize", nn.Upsample(scale_factor=2, mode="bilinear")),
         ("dropout", nn.Dropout2d()),
+        ("dropout", nn.Dropout(0.2, inplace=True)),
+        ("dropout", nn.AlphaDropout(inplace=True)),
         ("data-movement", nn.Flatten()),
         ("data-movement", nn.PixelShuffle(2)),
         ("identity", nn.Identity()),

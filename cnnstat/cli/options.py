@@ -59,7 +59,7 @@ ConventionOption = Annotated[
         "-c",
         "--convention",
         metavar="NAME",
-        help="Whose count to show beside ours: macs (nobody else's), fvcore.",
+        help="How work is quoted: macs (papers, torchvision), fvcore (timm's published figures).",
     ),
 ]
 EngineOption = Annotated[

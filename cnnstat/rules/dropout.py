@@ -8,7 +8,12 @@ from cnnstat.rules.base import counts
 
 
 @counts(
-    *(f"aten.{kind}dropout" for kind in ("", "alpha_", "feature_", "feature_alpha_", "native_")),
+    *(
+        f"aten.{kind}dropout{form}"
+        for kind in ("", "alpha_", "feature_", "feature_alpha_")
+        for form in ("", "_")
+    ),
+    "aten.native_dropout",
     "aten.native_dropout_backward",
     family="dropout",
     formula="0",

@@ -100,3 +100,19 @@ def fused_cell(call: OpCall) -> Work:
     kind = "lstm" if "lstm" in call.op else "gru"
     biases = 2 * gates.numel if call.get("input_bias") else 0
     return times(gates.numel // _GATES[kind], _CELL[kind]) + Work(adds=biases)
+
+
+@counts(
+    "aten.mkldnn_rnn_layer_backward",
+    family="recurrent",
+    formula="2·R·Σ|W| MACs, a sum over the rows for each bias, and per unit 6 additions and 16 products",
+    source="every product w·x of the forward pass gives one w·dy and one x·dy; the cell's chain rule",
+)
+def mkldnn_rnn_layer_backward(call: OpCall) -> Work:
+    """All gradients, also those of input and first state that nobody asked for: the kernel gives them."""
+    x, matrices = call.inputs[0], [call.args[name] for name in ("weight1", "weight2")]
+    rows = x.shape[0] * x.shape[1]
+    gates = matrices[0].shape[0]
+    biases = 2 * rows * gates if call.get("has_biases", True) else 0
+    macs = 2 * rows * sum(matrix.numel for matrix in matrices)
+    return Work(macs=macs, adds=biases) + times(rows * gates // 4, Work(adds=6, muls=16))

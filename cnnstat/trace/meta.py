@@ -20,6 +20,9 @@ from cnnstat.trace.modules import is_lazy, tensors_of
 _FACTORIES = frozenset(
     f"aten.{name}" for name in ["empty", "full", "ones", "rand", "randn", "zeros"]
 )
+_QUESTIONS = frozenset(
+    f"aten.{name}" for name in "_local_scalar_dense equal is_nonzero item".split()
+)
 _LARGE = 1 << 20  # elements from which a constant that the model makes is not really allocated
 
 
@@ -97,7 +100,7 @@ class MetaDevice:
             if facts.name in _FACTORIES and _numel(args) >= _LARGE:
                 kwargs = {**kwargs, "device": torch.device("meta")}
             return func(*args, **kwargs)
-        if facts.name == "aten._local_scalar_dense":
+        if facts.name in _QUESTIONS:
             raise NeedsValues("the value of a tensor")
         if mixed and facts.mutates is not None:
             for index in facts.mutates:
