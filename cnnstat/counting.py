@@ -240,7 +240,7 @@ def _groups(
         members = tuple(dict.fromkeys(call.scope for call in calls))
         work = sum((works[index] for index in block.ops if index in works), Work())
         used = {spec.storage for call in calls for spec in call.inputs} & owners.keys()
-        home = _home([call.scope for call in calls], ran, inside)
+        home = _home([call.scope for call in calls if rule_for(call.op)], ran, inside)
         known = merged.get(members)
         merged[members] = Group(
             kind=SQUEEZE_EXCITATION,

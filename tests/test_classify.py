@@ -294,6 +294,15 @@ def test_what_looks_like_one_and_is_none(block: nn.Module) -> None:
     assert "squeeze-excitation" not in report.kinds
 
 
+def test_a_container_that_is_the_block_but_for_pool_and_scaling_is_it() -> None:
+    report = cnnstat.analyze("examples/tiny_net.py:TinyNet", (1, 3, 32, 32))
+    assert [group.path for group in report.groups] == [f"blocks.{n}.gate" for n in range(3)]
+    gates = [layer for layer in report.layers if layer.kind == "squeeze-excitation"]
+    assert [layer.path for layer in gates] == [f"blocks.{n}.gate" for n in range(3)]
+    # 2·C²/r MACs with C = 16, r = 4
+    assert {group.macs for group in report.groups} == {2 * 16 * 4}
+
+
 @pytest.mark.parametrize(
     ("spec", "blocks"),
     [
