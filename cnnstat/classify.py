@@ -299,7 +299,8 @@ def layer_kind(
     flops = {kind: work.flops for kind, work in works.items()}
     if not module.calls and not works:
         used = [users[held.storage] for held in module.params if held.storage in users]
-        return (used or ["never-called"])[0] if leaf else "container"
+        packed = any(held.storage < 0 for held in module.params)  # for its parent to use
+        return "container" if packed or not leaf else (used or ["never-called"])[0]
     if _is_recurrent(module):
         return "recurrent"
     if macs.get("attention"):

@@ -60,7 +60,7 @@ def _never_called(trace: Trace) -> Iterator[Note]:
         if module.path
         and not module.calls
         and module.params
-        and not any(parameter.storage in used for parameter in module.params)
+        and not any(held.storage in used or held.storage < 0 for held in module.params)
     ]
     if idle:
         count = sum(

@@ -92,7 +92,18 @@ _family(
     "a₂b₃ − a₃b₂ and so on.",
     no_in_place="linalg_cross",
 )
-_family("clamp clip", per_output(compares=2), "2n comparisons", "clamp", "min(max(a, low), high).")
+
+
+@counts(
+    *(f"aten.{op}{form}" for op in ("clamp", "clip") for form in ("", "_")),
+    family="elementwise",
+    formula="n comparisons for each limit",
+    source=_OUT,
+)
+def clamp(call: OpCall) -> Work:
+    """min(max(a, low), high), or one of both."""
+    limits = sum(call.get(name) is not None for name in ("min", "max"))
+    return Work(compares=limits * call.output.numel)
 
 
 @counts(

@@ -11,6 +11,12 @@ from cnnstat.rules.base import counts, elements, times
 _DIMS = (1, 2, 3)
 
 
+def not_of_images(call: OpCall) -> str:
+    """`".1d"` or `".3d"` where it is not over images: some tools count those alone."""
+    dims = _dims(call)
+    return "" if dims == 2 else f".{dims}d"
+
+
 def _window(call: OpCall, dims: int) -> int:
     size: Sequence[int] = call.args["kernel_size"]
     return elements(tuple(size)) if len(size) == dims else size[0] ** dims
@@ -62,6 +68,7 @@ def _pooled(call: OpCall) -> int:
     family="pooling",
     formula="one addition for each element read but the first of its window, and n divisions",
     source="bin i of b over s elements reads ⌊i·s/b⌋ up to ⌈(i + 1)·s/b⌉",
+    variant=not_of_images,
 )
 def adaptive_avg_pool(call: OpCall) -> Work:
     """Windows as torch lays them."""

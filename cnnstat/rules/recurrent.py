@@ -50,7 +50,7 @@ def recurrent(call: OpCall) -> Work:
     """A whole network of layers and directions, padded or packed."""
     x = tensor(call, "input", "data")
     packed = "batch_sizes" in call.args
-    rows = x.shape[0] if packed or len(x.shape) == 2 else x.shape[0] * x.shape[1]
+    rows = x.shape[0] if packed else x.shape[0] * x.shape[1]
     cells = int(call.args["num_layers"]) * (2 if call.get("bidirectional") else 1)
     return _network(call.op.removeprefix("aten."), rows, call.args["params"], cells)
 

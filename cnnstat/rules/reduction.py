@@ -74,14 +74,13 @@ def products(call: OpCall) -> Work:
         ]
     ),
     family="reduction",
-    formula="n − m comparisons; running extremes: n; of two tensors: m",
+    formula="n − m comparisons; running extremes: n",
     source=_PAIRWISE,
 )
 def extremes(call: OpCall) -> Work:
     """The largest, the smallest, where it is, whether there is one."""
     running = "cum" in call.op
-    elementwise = len(call.inputs) == 2  # the maximum of two tensors
-    return Work(compares=call.output.numel if running or elementwise else _steps(call))
+    return Work(compares=call.output.numel if running else _steps(call))
 
 
 @counts(

@@ -5,8 +5,19 @@ from __future__ import annotations
 from cnnstat.record import OpCall
 from cnnstat.report import Work
 from cnnstat.rules.base import counts, per_output, times
+from cnnstat.rules.pooling import not_of_images
 
 _WEIGHTED = "the products and sums of the neighbours; the weights are the same for every channel"
+
+
+def antialiased(call: OpCall) -> str:
+    """`".antialiased"` where it is, which some tools do not count."""
+    return ".antialiased" if call.op.endswith("_aa") else ""
+
+
+def nearest_variant(call: OpCall) -> str:
+    """`".exact"`, `".1d"` or `".3d"`: some tools count the plain kind over images alone."""
+    return (".exact" if "exact" in call.op else "") + not_of_images(call)
 
 
 def _register(ops: str, name: str, neighbours: int, doc: str) -> None:
@@ -18,6 +29,7 @@ def _register(ops: str, name: str, neighbours: int, doc: str) -> None:
         formula=f"{neighbours}n products, {neighbours - 1}n additions",
         source=_WEIGHTED,
         name=name,
+        variant=antialiased,
     )(count)
 
 
@@ -43,6 +55,7 @@ _register("upsample_trilinear3d", "upsample_trilinear", 8, "Among eight neighbou
     family="resize",
     formula="0",
     source="a copy of the nearest element",
+    variant=nearest_variant,
 )
 def upsample_nearest(call: OpCall) -> Work:
     """No arithmetic on the elements."""

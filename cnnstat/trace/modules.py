@@ -138,8 +138,9 @@ class ModuleStack:
         return ModuleInfo(
             path=path,
             type=_type_name(module),
-            params=tuple(
-                held(module.named_parameters(recurse=False, remove_duplicate=False), True)
+            params=(
+                *held(module.named_parameters(recurse=False, remove_duplicate=False), True),
+                *_packed(module),
             ),
             buffers=tuple(held(module.named_buffers(recurse=False, remove_duplicate=False), False)),
             calls=calls.count,
@@ -147,6 +148,17 @@ class ModuleStack:
             outputs=calls.outputs,
             aliases=tuple(self._aliases.get(path, ())),
         )
+
+
+def _packed(module: nn.Module) -> Iterator[ParamInfo]:
+    """Weight and bias that a quantised layer keeps in an object of its kernels."""
+    for value in vars(module).values():
+        if isinstance(value, torch.ScriptObject) and hasattr(value, "unpack"):
+            for name, tensor in zip(("weight", "bias"), value.unpack(), strict=False):
+                if isinstance(tensor, torch.Tensor):
+                    dtype = str(tensor.dtype).removeprefix("torch.")
+                    shape = tuple(tensor.shape)
+                    yield ParamInfo(name, shape, dtype, tensor.dtype.itemsize, trainable=False)
 
 
 def _type_name(module: nn.Module) -> str:

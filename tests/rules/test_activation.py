@@ -49,8 +49,18 @@ def test_each_element(layer, unit):
 
 @pytest.mark.parametrize(
     "kind",
-    [nn.ReLU, nn.ReLU6, nn.ELU, nn.SELU, nn.CELU, nn.SiLU, nn.Mish, nn.Hardtanh, nn.Hardsigmoid]
-    + [nn.Hardswish, nn.LeakyReLU],
+    [
+        nn.ReLU,
+        nn.ReLU6,
+        nn.ELU,
+        nn.SELU,
+        nn.CELU,
+        nn.SiLU,
+        nn.Mish,
+        nn.Hardtanh,
+        nn.Hardswish,
+        nn.LeakyReLU,
+    ],
 )
 def test_in_place_is_the_same_work(kind):
     assert same_on_every_path(kind(inplace=True), X.clone()) == same_on_every_path(kind(), X)

@@ -183,7 +183,7 @@ def test_matmul_broadcasts(batch, ones, m, n, k):
         # each product has one term: 2·4
         (torch.outer, [(2,), (4,)], 0, 0, 0),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_products(call, shapes, macs, adds, activations):
     args = [torch.rand(shape) for shape in shapes]

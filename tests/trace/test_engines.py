@@ -249,3 +249,15 @@ def test_a_spec_is_rebuilt_alike() -> None:
     subject = resolve("tv:resnet18")
     given = cnnstat.analyze(subject.build(), subject.inputs).totals
     assert given == cnnstat.analyze("tv:resnet18").totals
+
+
+def test_quantised_layers_have_the_parameters_and_products_of_the_network() -> None:
+    plain = cnnstat.analyze("tv:resnet18").totals
+    report = cnnstat.analyze("tv:quantized_resnet18?quantize=True")
+    assert not report.uncounted
+    assert report.totals.macs == plain.macs
+    # Batch norms are folded: their 9,600 scales and shifts become one bias for each of 4,800 channels.
+    assert report.totals.params == plain.params - 9600 + 4800
+    weights = plain.params - 9600 - 1000  # one byte each; biases stay float
+    assert report.totals.param_bytes == weights + 4 * (4800 + 1000)
+    assert report.totals.trainable_params == 0

@@ -1,0 +1,63 @@
+"""README's commands and figures are those of the program."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cnnstat
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def commands() -> list[str]:
+    """Every `cnnstat …` line of the console blocks, without its comment."""
+    blocks = re.findall(r"```console\n(.*?)```", README, re.S)
+    lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("cnnstat ")]
+
+
+def cli(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A command as a shell would run it, in a folder of its own."""
+    line = line.replace("cnnstat ", f"{sys.executable} -m cnnstat ", 1)
+    line = line.partition("|")[0].replace("examples/", f"{ROOT}/examples/").replace("?", "\\?")
+    return subprocess.run(line, shell=True, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_every_command_runs(tmp_path: Path) -> None:
+    found = commands()
+    assert len(found) >= 8
+    for line in found:
+        done = cli(line, tmp_path)
+        assert done.returncode == 0, (line, done.stderr)
+    assert {path.name for path in tmp_path.iterdir()} == {"r.json", "r.md", "r.csv"}
+
+
+def test_the_demo_shows_the_real_figures(tmp_path: Path) -> None:
+    shown = re.search(r"\$ make demo\n(.*?)…", README, re.S)
+    assert shown
+    figures = re.findall(r"[\d,]{9,}", shown[1])
+    printed = cli("cnnstat summary resnet50", tmp_path).stdout
+    assert len(figures) == 4
+    assert all(figure in printed for figure in figures)
+
+
+@pytest.mark.parametrize("place", re.findall(r"`([a-z_]+(?:\.py|/))`", README.partition("## How it is built")[2]))
+def test_the_architecture_names_what_there_is(place: str) -> None:
+    homes = [ROOT / "cnnstat", *(ROOT / "cnnstat").iterdir()]
+    assert any((home / place).exists() for home in homes)
+
+
+def test_the_python_example() -> None:
+    example = re.search(r"```python\n(.*?)```", README, re.S)
+    assert example
+    names: dict[str, object] = {}
+    exec(example[1], names)  # the text is ours
+    report = names["report"]
+    assert isinstance(report, cnnstat.Report)
+    assert report.totals.macs == 4089184256
