@@ -55,7 +55,7 @@ def in_process(kind: str, engine: str, model: str, repeat: int) -> dict[str, Any
 def spread(values: list[float], form: str = "{:.2f}") -> str:
     """`1.20 (1.10–1.35)`: the median, the least and the greatest."""
     middle, low, high = (form.format(v) for v in (median(values), min(values), max(values)))
-    return f"{middle} ({low}–{high})"
+    return f"{middle} ({low}–{high})" if len(values) > 1 else middle
 
 
 class Ratio:
@@ -66,7 +66,8 @@ class Ratio:
         self.rounds = [a / b for a, b in zip(ours, theirs, strict=True)]
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} ({min(self.rounds):.2f}–{max(self.rounds):.2f})"
+        spread_of_rounds = f" ({min(self.rounds):.2f}–{max(self.rounds):.2f})"
+        return f"{self.value:.2f}" + (spread_of_rounds if len(self.rounds) > 1 else "")
 
 
 class Result:
@@ -276,20 +277,26 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, show, and say which aims are met."""
     args = arguments()
-    out = Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=True)
+    out = Console(width=None if sys.stdout.isatty() else 140, highlight=False, soft_wrap=True)
     progress = Console(stderr=True)
     facts, aims = machine(), Aims()
     out.print("{cpu}, {cores} cores, threads: {threads}, load before: {load}".format(**facts))
     out.print(", ".join(f"{name} {number}" for name, number in facts["versions"].items()))
 
-    numbers = measure_numbers(args, progress)
-    show_numbers(numbers, out, aims)
-    passes = measure_passes(args, progress)
-    show_passes(passes, out, aims)
+    raw: dict[str, Any] = {"machine": facts}
+
+    def keep(name: str, measured: Any) -> Any:
+        raw[name] = measured
+        if args.json:  # at once, so that what fails later loses nothing
+            args.json.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+        return measured
+
+    show_numbers(keep("numbers", measure_numbers(args, progress)), out, aims)
+    show_passes(keep("passes", measure_passes(args, progress)), out, aims)
     plain = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, check=False)
     as_is = plain.returncode == 0
     commands = measure_commands(as_is, args.repeat if args.quick else 3 * args.repeat)
-    show_commands(commands, as_is, out, aims)
+    show_commands(keep("commands", commands), as_is, out, aims)
 
     out.print("\naims", style="bold")
     for aim, verdicts in aims.items():
@@ -297,9 +304,6 @@ def main() -> None:
         out.print(f"{word if verdicts else 'not measured'}: {aim}")
         for met, figures in verdicts:
             out.print(f"    {'+' if met else '-'} {figures}")
-    if args.json:
-        raw = {"machine": facts, "numbers": numbers, "passes": passes, "commands": commands}
-        args.json.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,11 @@ _FACTORIES = frozenset(
 _QUESTIONS = frozenset(
     f"aten.{name}" for name in "_local_scalar_dense equal is_nonzero item".split()
 )
+_SEQUENCES = {
+    **dict.fromkeys(("aten._pack_padded_sequence", "aten._pad_packed_sequence"), 1),
+    **dict.fromkeys(("aten.gru", "aten.lstm", "aten.rnn_relu", "aten.rnn_tanh"), 1),
+}
+"""Operations that read the lengths of sequences out of a tensor, and which argument it is."""
 _LARGE = 1 << 20  # elements from which a constant that the model makes is not really allocated
 
 
@@ -102,6 +107,10 @@ class MetaDevice:
             return func(*args, **kwargs)
         if facts.name in _QUESTIONS:
             raise NeedsValues("the value of a tensor")
+        if facts.name in _SEQUENCES and (facts.overload == "data" or "sequence" in facts.name):
+            if args[_SEQUENCES[facts.name]].is_meta:
+                raise NeedsValues("the lengths of sequences")
+            return func(*args, **kwargs)  # the lengths stay real, and the shapes depend on them
         if mixed and facts.mutates is not None:
             for index in facts.mutates:
                 if not args[index].is_meta:
@@ -170,7 +179,7 @@ def _as_the_cpu_says(func: Any, args: Any, kwargs: Any) -> Exception | None:
 
     `None` where the tensors are too large to try, or the CPU does not object.
     """
-    if sum(tensor.numel() for tensor in tensors_of((args, kwargs))) > _LARGE * 64:
+    if sum(tensor.numel() for tensor in tensors_of((args, kwargs))) > _LARGE * 16:
         return None
     try:
         func(*_moved(args, "cpu"), **_moved(kwargs, "cpu"))
@@ -185,7 +194,8 @@ def _moved(value: Any, device: str) -> Any:
         if value.device.type == device:
             return value
         size, stride = value.size(), value.stride()
-        return torch.empty_strided(size, stride, dtype=value.dtype, device=device)
+        moved = torch.empty_strided(size, stride, dtype=value.dtype, device=device)
+        return moved if device == "meta" else moved.zero_()  # an index must be a valid one
     if isinstance(value, list | tuple):
         return type(value)(_moved(item, device) for item in value)
     if isinstance(value, dict):

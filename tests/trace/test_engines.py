@@ -234,6 +234,7 @@ def test_packed_sequences_keep_their_lengths() -> None:
             return self.rnn(nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True))[0].data
 
     report = cnnstat.analyze(Packed(), ((2, 7, 4), torch.tensor([7, 3])))
+    assert report.meta["engine"] == "meta"
     # 7 + 3 steps of 4 gates of 5 cells over 4 inputs and 5 hidden values
     assert report.totals.macs == 10 * 4 * 5 * (4 + 5)
 

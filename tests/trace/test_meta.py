@@ -76,7 +76,7 @@ def test_a_remembered_result_looks_like_the_real_one(name: str, sizes: tuple[int
     assert again == truth
 
 
-def FUNCTIONS_ON_CPU(name: str) -> Function:  # noqa: N802
+def FUNCTIONS_ON_CPU(name: str) -> Function:
     if name != "conv":
         return FUNCTIONS[name]
     return lambda x: F.conv2d(x, torch.randn(5, x.shape[1], 3, 3), padding=1)

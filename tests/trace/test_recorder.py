@@ -164,7 +164,10 @@ def test_compiled_and_scripted_submodules(wrap: Callable[[nn.Module], nn.Module]
     assert convolutions == [(4, 3, 3, 3), (4, 4, 1, 1)]
 
 
-REAL = "alexnet densenet121 googlenet mnasnet0_5 mobilenet_v3_small shufflenet_v2_x0_5 squeezenet1_1 swin_t vit_b_32"
+REAL = """
+    alexnet densenet121 googlenet mnasnet0_5 mobilenet_v3_small shufflenet_v2_x0_5 squeezenet1_1
+    swin_t vit_b_32
+"""
 
 
 @pytest.mark.parametrize("name", REAL.split())
