@@ -14,6 +14,7 @@ from cnnstat.convention import convention_named
 from cnnstat.counting import count
 from cnnstat.errors import InputError, SpecError
 from cnnstat.inputs import Inputs, InputSpec
+from cnnstat.pause import no_collection
 from cnnstat.sources.base import Subject, resolve
 from cnnstat.sources.skeleton import build_skeleton
 from cnnstat.trace.engines import ENGINES, Model, record
@@ -45,6 +46,19 @@ def analyze(
 
     Raises a `CnnstatError`, one clear line: `SpecError`, `BuildError`, `InputError` or `TraceError`.
     """
+    with no_collection():
+        return _analyze(model, inputs, batch, train, backward, convention, engine)
+
+
+def _analyze(
+    model: Any,
+    inputs: Any,
+    batch: int | None,
+    train: bool,
+    backward: bool,
+    convention: str,
+    engine: str,
+) -> Report:
     convention_named(convention)
     if engine not in ("auto", *ENGINES):
         raise SpecError(f"unknown engine {engine!r}", hint=f"one of: auto, {', '.join(ENGINES)}")

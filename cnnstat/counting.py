@@ -19,7 +19,18 @@ from cnnstat.convention import convention_named
 from cnnstat.kinds import KINDS, SQUEEZE_EXCITATION
 from cnnstat.notes import notes_on
 from cnnstat.record import ModuleInfo, OpCall, Trace
-from cnnstat.report import Group, KindTotal, Layer, Note, Report, Shapes, Tally, Uncounted, Work
+from cnnstat.report import (
+    Group,
+    KindTotal,
+    Layer,
+    Note,
+    Report,
+    Shapes,
+    Tally,
+    Uncounted,
+    Work,
+    total_work,
+)
 from cnnstat.rules import VIEWS, ZERO, rule_for
 
 
@@ -94,8 +105,8 @@ def _work(
         rule = rule_for(call.op)
         if rule is not None:
             try:
-                works[call.index] = _in_one_piece(rule.count(call), kinds.of_op[call.index])
-                works[call.index] += Work(moved=_moved(call))
+                work = _in_one_piece(rule.count(call), kinds.of_op[call.index])
+                works[call.index] = replace(work, moved=_moved(call))
                 continue
             except _RULE_ERRORS as error:
                 # A rule met arguments that it does not know: say so, rather than guess.
@@ -127,9 +138,11 @@ def _in_one_piece(work: Work, kind: str) -> Work:
 class _Share:
     """What one layer's own operations come to."""
 
-    tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
-    """By rule and kind."""
-    by_kind: dict[str, Work] = field(default_factory=dict)
+    calls: defaultdict[tuple[str, str], list[tuple[OpCall, Work]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """Its operations by the rule and the kind they are counted under."""
+    by_kind: defaultdict[str, list[Work]] = field(default_factory=lambda: defaultdict(list))
     """Work by the operations' own kind, also inside a group."""
     heaviest: OpCall | None = None
     """Its convolution with the most MACs."""
@@ -138,26 +151,32 @@ class _Share:
     def add(self, call: OpCall, work: Work, kind: str, block: bool) -> None:
         """Take in one operation."""
         rule = rule_for(call.op)
-        name = rule.name_of(call) if rule else "data-movement"
-        counted_as = SQUEEZE_EXCITATION if block and rule else kind
-        known = self.tallies.get((name, counted_as), Tally(name, counted_as, 0, Work()))
-        self.tallies[name, counted_as] = Tally(
-            rule=name,
-            kind=counted_as,
-            calls=known.calls + 1,
-            work=known.work + work,
-            read=known.read + (call.inputs[0].numel if call.inputs else 0),
-            written=known.written + (call.outputs[0].numel if call.outputs else 0),
-        )
         if rule is None:
+            self.calls["data-movement", kind].append((call, work))
             return
-        self.by_kind[kind] = self.by_kind.get(kind, Work()) + work
+        counted_as = SQUEEZE_EXCITATION if block else kind
+        self.calls[rule.name_of(call), counted_as].append((call, work))
+        self.by_kind[kind].append(work)
         if (
             rule.family == "convolution"
             and call.phase == "forward"
             and work.macs > self.heaviest_macs
         ):
             self.heaviest, self.heaviest_macs = call, work.macs
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """A line for each rule and kind."""
+        return tuple(
+            Tally(
+                rule=rule,
+                kind=kind,
+                calls=len(calls),
+                work=total_work(work for _, work in calls),
+                read=sum(call.inputs[0].numel for call, _ in calls if call.inputs),
+                written=sum(call.outputs[0].numel for call, _ in calls if call.outputs),
+            )
+            for (rule, kind), calls in self.calls.items()
+        )
 
 
 def _shares(trace: Trace, kinds: Kinds, works: Mapping[int, Work]) -> defaultdict[str, _Share]:
@@ -184,8 +203,9 @@ def _layer(
 ) -> Layer:
     own = [parameter for parameter in module.params if not parameter.tied_to]
     buffers = [buffer for buffer in module.buffers if not buffer.tied_to]
-    tallies = tuple(share.tallies.values())
-    kind = layer_kind(module, leaf, share.by_kind, users, moves=module.path in ran)
+    tallies = share.tallies()
+    works = {kind: total_work(works) for kind, works in share.by_kind.items()}
+    kind = layer_kind(module, leaf, works, users, moves=module.path in ran)
     if group_of.get(module.path) == module.path:
         kind = SQUEEZE_EXCITATION
     return Layer(
@@ -233,14 +253,19 @@ def _groups(
     for call in trace.ops:
         if call.index in works and rule_for(call.op):
             ran[call.scope].add(call.index)
-    merged: dict[tuple[str, ...], Group] = {}
     inside = {index for block in blocks for index in block.ops}
+    mixed = {""}  # modules under which something ran that belongs to no block
+    for scope, indices in ran.items():
+        while scope not in mixed and not indices <= inside:
+            mixed.add(scope)
+            scope = scope.rpartition(".")[0]
+    merged: dict[tuple[str, ...], Group] = {}
     for block in blocks:
         calls = [trace.ops[index] for index in block.ops]
         members = tuple(dict.fromkeys(call.scope for call in calls))
         work = sum((works[index] for index in block.ops if index in works), Work())
         used = {spec.storage for call in calls for spec in call.inputs} & owners.keys()
-        home = _home([call.scope for call in calls if rule_for(call.op)], ran, inside)
+        home = _home([call.scope for call in calls if rule_for(call.op)], mixed)
         known = merged.get(members)
         merged[members] = Group(
             kind=SQUEEZE_EXCITATION,
@@ -254,29 +279,20 @@ def _groups(
         )
     group_of: dict[str, str] = {}
     for group in merged.values():
-        for path in (group.path, *group.members):
-            if path and ran[path] <= inside and (path in ran or path == group.path):
+        for path in group.members:
+            if path and ran.get(path) and ran[path] <= inside:
                 group_of[path] = group.path
-        if not _nothing_else(group.path, ran, inside):
+        if group.path in mixed:
             group_of.pop(group.path, None)
+        else:
+            group_of[group.path] = group.path
     return tuple(merged.values()), group_of
 
 
-def _home(scopes: list[str], ran: Mapping[str, set[int]], inside: set[int]) -> str:
+def _home(scopes: list[str], mixed: Collection[str]) -> str:
     """The innermost module that is the block: its pool and its scaling may be written outside."""
     candidates = [_common(part) for part in (scopes, scopes[:-1], scopes[1:], scopes[1:-1])]
-    alone = (path for path in candidates if _nothing_else(path, ran, inside))
-    return next(alone, candidates[0])
-
-
-def _nothing_else(path: str, ran: Mapping[str, set[int]], inside: set[int]) -> bool:
-    """Whether all that ran under `path` belongs to blocks."""
-    below = path + "."
-    return bool(path) and all(
-        indices <= inside
-        for scope, indices in ran.items()
-        if scope == path or scope.startswith(below)
-    )
+    return next((path for path in candidates if path not in mixed), candidates[0])
 
 
 def _kind_totals(layers: Iterable[Layer], groups: tuple[Group, ...]) -> dict[str, KindTotal]:

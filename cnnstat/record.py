@@ -66,16 +66,16 @@ class OpCall:
     """Which call of the scope's module this belongs to, from 0."""
     phase: str = "forward"
     """`"forward"` or `"backward"`."""
+    inputs: tuple[TensorSpec, ...] = field(init=False, compare=False, repr=False)
+    """All tensors among the arguments, in schema order."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", tuple(tensors_in(tuple(self.args.values()))))
 
     def get(self, name: str, default: Any = None) -> Any:
         """The argument `name`, or `default` where it is absent or `None`."""
         value = self.args.get(name)
         return default if value is None else value
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """All tensors among the arguments, in schema order."""
-        return tuple(tensors_in(tuple(self.args.values())))
 
     @property
     def output(self) -> TensorSpec:

@@ -65,6 +65,14 @@ class Work:
         return self  # sum() starts from 0
 
 
+def total_work(works: Iterable[Work]) -> Work:
+    """The sum of many works: what `sum` gives, without a `Work` for each step."""
+    rows = [(w.macs, w.adds, w.muls, w.compares, w.special, w.moved, w.activations) for w in works]
+    if len(rows) == 1:
+        return Work(*rows[0])
+    return Work(*map(sum, zip(*rows, strict=True))) if rows else Work()
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What one rule counted in one layer: the grain on which conventions work."""
@@ -126,7 +134,7 @@ class Layer:
     @property
     def work(self) -> Work:
         """All its own work."""
-        return sum((tally.work for tally in self.tallies), Work())
+        return total_work(tally.work for tally in self.tallies)
 
     @property
     def macs(self) -> int:
@@ -387,7 +395,7 @@ class Report:
 def total_of(layers: Iterable[Layer]) -> Totals:
     """Sums over any layers."""
     rows = list(layers)
-    work = sum((layer.work for layer in rows), Work())
+    work = total_work(tally.work for layer in rows for tally in layer.tallies)
     return Totals(
         params=sum(layer.params for layer in rows),
         trainable_params=sum(layer.trainable_params for layer in rows),

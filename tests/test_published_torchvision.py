@@ -14,7 +14,8 @@ NAMES = [model.name for model in list_models(source="torchvision")]
 DETECTORS = [n for n in NAMES if any(part in n for part in ("rcnn", "retinanet", "fcos", "ssd"))]
 
 # How many regions reach the second stage depends on the weights, which are not published ones here.
-# torchvision's figure for maskrcnn_resnet50_fpn, 134.38, is that of fasterrcnn_resnet50_fpn: without a mask head.
+# torchvision's figure for maskrcnn_resnet50_fpn, 134.38, is that of fasterrcnn_resnet50_fpn, which has
+# no mask head.
 DATA_DEPENDENT = {
     "fasterrcnn_mobilenet_v3_large_320_fpn": "the trained weights propose fewer regions",
     "fasterrcnn_mobilenet_v3_large_fpn": "the trained weights propose fewer regions",

@@ -47,9 +47,10 @@ def test_the_demo_shows_the_real_figures(tmp_path: Path) -> None:
     assert all(figure in printed for figure in figures)
 
 
-@pytest.mark.parametrize(
-    "place", re.findall(r"`([a-z_]+(?:\.py|/))`", README.partition("## How it is built")[2])
-)
+PLACES = re.findall(r"`([a-z_]+(?:\.py|/))`", README.partition("## How it is built")[2])
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_the_architecture_names_what_there_is(place: str) -> None:
     homes = [ROOT / "cnnstat", *(ROOT / "cnnstat").iterdir()]
     assert any((home / place).exists() for home in homes)

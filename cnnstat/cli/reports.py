@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnstat.errors import InputError, ReportError
+from cnnstat.pause import no_collection
 
 if TYPE_CHECKING:
     from cnnstat.report import Report
@@ -25,10 +26,10 @@ def report_of(
 ) -> Report:
     """A saved report stays free of torch, and cannot be measured in another way than it was."""
     if not is_saved(spec):
-        from cnnstat.analysis import analyze
-
         # What the model prints must not end up in the document on the standard output.
-        with redirect_stdout(sys.stderr):
+        with no_collection(), redirect_stdout(sys.stderr):
+            from cnnstat.analysis import analyze
+
             return analyze(
                 spec,
                 inputs=inputs or None,

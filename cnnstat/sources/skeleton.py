@@ -39,6 +39,7 @@ _LIKE = frozenset(
     {torch.empty_like, torch.zeros_like, torch.ones_like, torch.rand_like, torch.randn_like}
 )
 _NEW = frozenset({torch.Tensor.new_empty, torch.Tensor.new_zeros, torch.Tensor.new_ones})
+_SIZED = _FACTORIES | _LIKE | _NEW
 
 
 def build_skeleton(build: Callable[[], T]) -> T:
@@ -75,7 +76,9 @@ def skeleton(*, large: int | None = LARGE) -> Iterator[None]:
     register = nn.Module.register_parameter
 
     def register_parameter(module: nn.Module, name: str, param: nn.Parameter | None) -> None:
-        register(module, name, param if param is None else _on_meta(param, seen))
+        with torch._C.DisableTorchFunction():  # reading its attributes is no part of the build
+            param = param if param is None else _on_meta(param, seen)
+        register(module, name, param)
 
     with ExitStack() as stack:
         stack.enter_context(_unchanged_globals())
@@ -103,11 +106,11 @@ class _LargeOnMeta(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        kwargs = dict(kwargs or {})
-        if self._numel(func, args, kwargs) >= self.large:
+        kwargs = kwargs or {}
+        if func in _SIZED and self._numel(func, args, kwargs) >= self.large:
+            unfit = ("pin_memory", "generator")
+            kwargs = {name: value for name, value in kwargs.items() if name not in unfit}
             kwargs["device"] = "meta"
-            kwargs.pop("pin_memory", None)
-            kwargs.pop("generator", None)
         try:
             return func(*args, **kwargs)
         except (RuntimeError, NotImplementedError):

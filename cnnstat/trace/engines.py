@@ -45,18 +45,17 @@ def record(
     """The record of one pass.
 
     `skeleton` and `real` give a module that may be changed, the first without weights; `engine` is
-    `"auto"` or one of `ENGINES`; `expected` is the model's own input, for the hint. Raises `TraceError`, naming the layer, where the model's forward
-    raises or no engine can run it.
+    `"auto"` or one of `ENGINES`; `expected` is the model's own input, for the hint. Raises
+    `TraceError`, naming the layer, where the model's forward raises or no engine can run it.
     """
     rungs = ENGINES if engine == "auto" else (engine,)
     reasons: list[str] = []
-    needed = 0
+    needed = 0  # bytes of the weights, where a cheaper engine has found out
     for rung in rungs:
         if rung == "cpu" and needed > _memory_to_spare():
             reasons.append(f"cpu: its weights take {needed / 2**30:.1f} GiB, more than is free")
             break
         with isolated(), (real if rung == "cpu" else skeleton)() as model:
-            needed = sum(p.nbytes for p in model.parameters() if not is_lazy(p))
             run = _Run(rung, model.train(train), inputs, backward)
             try:
                 return run.trace(reasons)
@@ -65,6 +64,7 @@ def record(
                     raise
                 if rung == "cpu" or not _wants_values(error):
                     raise _failure(run, error, expected) from error
+                needed = sum(p.nbytes for p in model.parameters() if not is_lazy(p))
                 reasons.append(f"{rung}: {_first_line(error)}")
     raise TraceError(
         f"the model needs values that {' and '.join(rungs[: len(reasons)])} cannot give "
@@ -95,8 +95,7 @@ class _Run:
                 context.enter_context(torch.inference_mode())
             args, kwargs = self._tensors()
             given = recorder.existing(tensors_of((args, kwargs)))
-            held = (*self.model.parameters(), *self.model.buffers())
-            recorder.existing(tensor for tensor in held if not is_lazy(tensor))
+            recorder.existing(stack.held())
             gradients = GradientScopes(stack) if self.backward else None
             with recorder, stack.watching():
                 output = self.model(*args, **kwargs)

@@ -1,7 +1,7 @@
 """Operations on the meta device, at the price of looking up what is already known.
 
-An operation whose arguments have shapes met before is not computed again: the shapes of its result are
-known, and torch's Python meta kernels (batch norm, hardswish, clamp, …) are what is slow there. Real
+The shapes of frequent results follow from those of the arguments (`shapes.py`); any other operation whose
+arguments have shapes met before is not computed again, for torch's Python meta kernels are what is slow. Real
 tensors, constants that a model computes for itself, keep their values among themselves and count as
 meta tensors wherever they meet one.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from cnnstat.trace.modules import is_lazy, tensors_of
+from cnnstat.trace.shapes import SHAPES
 
 _FACTORIES = frozenset(
     f"aten.{name}" for name in ["empty", "full", "ones", "rand", "randn", "zeros"]
@@ -98,6 +99,9 @@ class MetaDevice:
 
     def run(self, func: Any, facts: OpFacts, args: Any, kwargs: Any) -> Any:
         """The result of `func`. Raises `NeedsValues` where shapes do not determine it."""
+        shape = SHAPES.get(func)
+        if shape is not None and (result := shape(*args, **kwargs)) is not None:
+            return result
         key, on_meta, mixed = _key(func, args, kwargs)
         if not on_meta and self._unknown:
             on_meta = mixed = any(_address(t) in self._unknown for t in tensors_of((args, kwargs)))

@@ -7,7 +7,7 @@ nothing of operations; the recorder asks it for `scope` and `call` alone.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any
@@ -22,13 +22,15 @@ from cnnstat.record import ModuleInfo, ParamInfo, TensorSpec
 Describe = Callable[[torch.Tensor], TensorSpec]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Calls:
     """What is known of one module's calls."""
 
+    path: str
     count: int = 0
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    aliases: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -46,17 +48,27 @@ class ModuleStack:
     on_border: Callable[[str, Any], None] | None = None
     """Told whose values cross a module's border: the caller and the arguments when a call begins, the
     module and its output when it ends."""
+    _modules: list[nn.Module] = field(init=False)
     _frames: list[tuple[int, str, int]] = field(default_factory=list)
-    _paths: dict[int, str] = field(default_factory=dict)
-    _calls: dict[str, _Calls] = field(default_factory=dict)
-    _aliases: dict[str, list[str]] = field(default_factory=dict)
+    _calls: dict[int, _Calls] = field(default_factory=dict)
     _failed: dict[int, tuple[str, tuple[TensorSpec, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._modules = []
         for path, module in self.model.named_modules(remove_duplicate=False):
-            first = self._paths.setdefault(id(module), path)
-            if first != path:
-                self._aliases.setdefault(first, []).append(path)
+            calls = self._calls.get(id(module))
+            if calls is None:
+                self._calls[id(module)] = _Calls(path)
+                self._modules.append(module)
+            else:
+                calls.aliases.append(path)
+
+    def held(self) -> Iterator[torch.Tensor]:
+        """Every parameter and buffer that has a shape, once for each module that holds it."""
+        for module in self._modules:
+            for tensor in (*module._parameters.values(), *module._buffers.values()):
+                if tensor is not None and not is_lazy(tensor):
+                    yield tensor
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -78,34 +90,33 @@ class ModuleStack:
         return self._failed.get(id(error))
 
     def _enter(self, module: nn.Module, args: Any) -> None:
-        # A module made during forward has no path of its own: its work is its caller's.
-        path = self._paths.get(id(module), self.scope)
         if self.on_border is not None:
             self.on_border(self.scope, args)
-        calls = self._calls.setdefault(path, _Calls())
-        known = id(module) in self._paths
-        self.scope, self.call = path, calls.count if known else self.call
-        calls.count += known
-        self._frames.append((id(module), path, self.call))
+        calls = self._calls.get(id(module))
+        if calls is not None:  # a module made during forward has no path: its work is its caller's
+            self.scope, self.call = calls.path, calls.count
+            calls.count += 1
+        self._frames.append((id(module), self.scope, self.call))
 
     def _leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
         # torch passes (kwargs, output) after a call that returned, and (output,) after one that raised.
         kwargs, output = rest if len(rest) == 2 else ({}, *rest)
-        error = sys.exception()
-        if error is not None and output is None:
-            path = self._paths.get(id(module), self.scope)
-            self._failed.setdefault(id(error), (path, tuple(map(self.describe, tensors_of(args)))))
+        calls = self._calls.get(id(module))
+        if output is None and (error := sys.exception()) is not None:
+            place = calls.path if calls else self.scope
+            self._failed.setdefault(id(error), (place, tuple(map(self.describe, tensors_of(args)))))
         while self._frames and self._frames.pop()[0] != id(module):
             pass  # frames of calls that a user's own hook cut short
-        if id(module) in self._paths:
-            path = self._paths[id(module)]
-            calls = self._calls[path]
+        if calls is not None:
             if calls.count == 1:
                 calls.inputs = tuple(map(self.describe, tensors_of((args, kwargs))))
                 calls.outputs = tuple(map(self.describe, tensors_of(output)))
             if self.on_border is not None:
-                self.on_border(path, output)
-        _, self.scope, self.call = self._frames[-1] if self._frames else (0, "", 0)
+                self.on_border(calls.path, output)
+        if self._frames:
+            _, self.scope, self.call = self._frames[-1]
+        else:
+            self.scope, self.call = "", 0
 
     def tree(self) -> tuple[ModuleInfo, ...]:
         """Every module in definition order with its own parameters, shared ones marked."""
@@ -116,49 +127,47 @@ class ModuleStack:
         )
 
     def _info(self, path: str, module: nn.Module, seen: dict[Any, str]) -> ModuleInfo:
-        calls = self._calls.get(path, _Calls())
-
-        def held(named: Any, trainable: bool) -> Iterator[ParamInfo]:
-            for name, tensor in named:
-                if tensor is None or is_lazy(tensor):
-                    continue
-                full = f"{path}.{name}" if path else name
-                first = seen.setdefault(_identity(tensor), full)
-                spec = self.describe(tensor)
-                yield ParamInfo(
-                    name=name,
-                    shape=spec.shape,
-                    dtype=spec.dtype,
-                    itemsize=spec.itemsize,
-                    trainable=trainable and tensor.requires_grad,
-                    tied_to=first if first != full else "",
-                    storage=spec.storage,
-                )
-
+        calls = self._calls.get(id(module)) or _Calls(path)
         return ModuleInfo(
             path=path,
             type=_type_name(module),
-            params=(
-                *held(module.named_parameters(recurse=False, remove_duplicate=False), True),
-                *_packed(module),
-            ),
-            buffers=tuple(held(module.named_buffers(recurse=False, remove_duplicate=False), False)),
+            params=(*self._infos(path, module._parameters, seen), *_packed(module)),
+            buffers=tuple(self._infos(path, module._buffers, seen)),
             calls=calls.count,
             inputs=calls.inputs,
             outputs=calls.outputs,
-            aliases=tuple(self._aliases.get(path, ())),
+            aliases=tuple(calls.aliases),
         )
+
+    def _infos(
+        self, path: str, held: Mapping[str, torch.Tensor | None], seen: dict[Any, str]
+    ) -> Iterator[ParamInfo]:
+        for name, tensor in held.items():
+            if tensor is None or is_lazy(tensor):
+                continue
+            full = f"{path}.{name}" if path else name
+            first = seen.setdefault(_identity(tensor), full)
+            spec = self.describe(tensor)
+            yield ParamInfo(
+                name=name,
+                shape=spec.shape,
+                dtype=spec.dtype,
+                itemsize=spec.itemsize,
+                trainable=tensor.requires_grad,
+                tied_to=first if first != full else "",
+                storage=spec.storage,
+            )
 
 
 def _packed(module: nn.Module) -> Iterator[ParamInfo]:
     """Weight and bias that a quantised layer keeps in an object of its kernels."""
-    for value in vars(module).values():
-        if isinstance(value, torch.ScriptObject) and hasattr(value, "unpack"):
-            for name, tensor in zip(("weight", "bias"), value.unpack(), strict=False):
-                if isinstance(tensor, torch.Tensor):
-                    dtype = str(tensor.dtype).removeprefix("torch.")
-                    shape = tuple(tensor.shape)
-                    yield ParamInfo(name, shape, dtype, tensor.dtype.itemsize, trainable=False)
+    packed = module.__dict__.get("_packed_params")
+    if isinstance(packed, torch.ScriptObject):
+        for name, tensor in zip(("weight", "bias"), packed.unpack(), strict=False):  # type: ignore[attr-defined]
+            if isinstance(tensor, torch.Tensor):
+                dtype = str(tensor.dtype).removeprefix("torch.")
+                shape = tuple(tensor.shape)
+                yield ParamInfo(name, shape, dtype, tensor.dtype.itemsize, trainable=False)
 
 
 def _type_name(module: nn.Module) -> str:
