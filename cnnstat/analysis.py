@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,9 +18,9 @@ from cnnstat.inputs import Inputs, InputSpec
 from cnnstat.pause import no_collection
 from cnnstat.sources.base import Subject, resolve
 from cnnstat.sources.skeleton import build_skeleton
-from cnnstat.trace.engines import ENGINES, Model, record
+from cnnstat.trace.engines import ENGINES, Makers, record
 from cnnstat.trace.isolation import isolated
-from cnnstat.trace.twin import real_copy, stand_in
+from cnnstat.trace.twin import stand_in
 
 if TYPE_CHECKING:
     from cnnstat.report import Report
@@ -62,15 +63,14 @@ def _analyze(
     convention_named(convention)
     if engine not in ("auto", *ENGINES):
         raise SpecError(f"unknown engine {engine!r}", hint=f"one of: auto, {', '.join(ENGINES)}")
-    subject, skeleton, real, default = _subject(model)
+    subject, makers, default = _subject(model)
     given = Inputs.of(inputs)
     with subject.environment():
         fed = given or default() or _no_input(subject)
         if batch is not None:
             fed = fed.with_batch(batch)
         trace = record(
-            skeleton,
-            real,
+            makers,
             fed,
             engine=engine,
             train=train,
@@ -97,11 +97,11 @@ def _analyze(
     )
 
 
-Make = Callable[[], Model]
+Default = Callable[[], Inputs | None]
 
 
-def _subject(model: Any) -> tuple[Subject, Make, Make, Callable[[], Inputs | None]]:
-    """The subject, how to build it without and with weights, and its own inputs."""
+def _subject(model: Any) -> tuple[Subject, Makers, Default]:
+    """The subject, how to build it without and with weights, and how to learn its own inputs."""
     if isinstance(model, str):
         return _named(resolve(model))
     if isinstance(model, nn.Module):
@@ -112,7 +112,7 @@ def _subject(model: Any) -> tuple[Subject, Make, Make, Callable[[], Inputs | Non
     raise SpecError(f"cannot analyse {type(model).__name__} {model!r:.60}", hint=hint)
 
 
-def _named(subject: Subject) -> tuple[Subject, Make, Make, Callable[[], Inputs | None]]:
+def _named(subject: Subject) -> tuple[Subject, Makers, Default]:
     built: list[nn.Module] = []
 
     @contextmanager
@@ -131,18 +131,14 @@ def _named(subject: Subject) -> tuple[Subject, Make, Make, Callable[[], Inputs |
             built.append(build_skeleton(subject.build))
         return Inputs.declared_by(built[0])
 
-    return subject, skeleton, real, default
+    return subject, Makers(skeleton, real), default
 
 
-def _given(module: nn.Module) -> tuple[Subject, Make, Make, Callable[[], Inputs | None]]:
+def _given(module: nn.Module) -> tuple[Subject, Makers, Default]:
     name = type(module).__name__
-    subject = Subject(name=name, spec="", source="object", build=lambda: real_copy(module))
-
-    @contextmanager
-    def real() -> Iterator[nn.Module]:
-        yield real_copy(module)
-
-    return subject, lambda: stand_in(module), real, lambda: Inputs.declared_by(module)
+    subject = Subject(name=name, spec="", source="object", build=lambda: module)
+    makers = Makers(partial(stand_in, module), partial(stand_in, module, weights=True), module)
+    return subject, makers, lambda: Inputs.declared_by(module)
 
 
 def _no_input(subject: Subject) -> Inputs:

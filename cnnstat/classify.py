@@ -7,8 +7,10 @@ excitation block is a global pool, one or two pointwise layers and a gate that s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from cnnstat.record import ModuleInfo, OpCall, TensorSpec, Trace
@@ -16,8 +18,13 @@ from cnnstat.report import Work
 from cnnstat.rules import ZERO, rule_for
 from cnnstat.rules.convolution import is_transposed
 
-_GATES = frozenset(["sigmoid", "hardsigmoid", "hardtanh", "clamp"])
-_POOLS = frozenset(["aten.adaptive_avg_pool2d", "aten._adaptive_avg_pool2d", "aten.avg_pool2d"])
+_PRODUCTS = frozenset(f"aten.{op}" for op in "matmul bmm baddbmm".split())
+_GATES = frozenset("sigmoid hardsigmoid hardtanh clamp tanh".split())
+_POOLS = frozenset(
+    f"aten.{name}{n}d"
+    for name in ("adaptive_avg_pool", "_adaptive_avg_pool", "avg_pool")
+    for n in (1, 2, 3)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Chain:
     """Whether a gate came after the last of them."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Kinds:
     """The kind of every operation, and the blocks found."""
 
@@ -45,9 +52,12 @@ class Kinds:
     blocks: list[Chain] = field(default_factory=list)
     """Complete squeeze-and-excitation blocks."""
 
-    @property
+    gradients_in_blocks: set[int] = field(default_factory=set)
+    """Backward operations of layers that are nothing but part of a block."""
+
+    @cached_property
     def in_blocks(self) -> frozenset[int]:
-        """Indices of all operations that belong to a block."""
+        """Indices of all forward operations that belong to a block."""
         return frozenset(index for block in self.blocks for index in block.ops)
 
 
@@ -56,6 +66,7 @@ def classify(trace: Trace) -> Kinds:
     kinds = Kinds()
     recurrent = {module.path for module in trace.modules if _is_recurrent(module)}
     live = _depends_on_input(trace)
+    forward = [call for call in trace.ops if call.phase == "forward"]
     for call in trace.ops:
         rule = rule_for(call.op)
         if rule is None:
@@ -63,15 +74,38 @@ def classify(trace: Trace) -> Kinds:
         kind = rule.family
         if kind == "convolution":
             kind = convolution_kind(call)
-        elif kind == "matmul":
+        elif kind == "matmul" and call.phase == "forward":
             kind = "matmul" if _both_live(call, live[call.index]) else "linear"
         elif kind == "reduction" and _is_global_pool(call):
             kind = "pooling"
         kinds.of_op[call.index] = "recurrent" if call.scope in recurrent else kind
-    _find_attention(trace, kinds.of_op)
-    _find_dropout(trace, kinds.of_op)
-    kinds.blocks = list(_find_blocks(trace, kinds.of_op))
+    _find_attention(forward, kinds.of_op)
+    _find_dropout(trace.ops, kinds.of_op)
+    kinds.blocks = list(_find_blocks(forward, kinds.of_op))
+    _label_gradients(trace, kinds)
     return kinds
+
+
+def _label_gradients(trace: Trace, kinds: Kinds) -> None:
+    """A gradient's products are of the kind of its layer's forward products; its block is the layer's."""
+    of_scope: dict[str, set[str]] = {}
+    outside: set[str] = set()  # layers that ran something of no block
+    for call in trace.ops:
+        if call.phase == "forward" and call.index in kinds.of_op:
+            of_scope.setdefault(call.scope, set()).add(kinds.of_op[call.index])
+            if call.index not in kinds.in_blocks:
+                outside.add(call.scope)
+    for call in trace.ops:
+        if call.phase == "forward" or call.index not in kinds.of_op:
+            continue
+        there = of_scope.get(call.scope, set())
+        if kinds.of_op[call.index] == "matmul":
+            # A linear layer's gradients are plain matrix products, attention's are batched ones.
+            batched = ("attention", "matmul", "linear")
+            order = batched if "bmm" in call.op else ("linear", *batched)
+            kinds.of_op[call.index] = next((kind for kind in order if kind in there), "matmul")
+        if there and call.scope not in outside:
+            kinds.gradients_in_blocks.add(call.index)
 
 
 def _is_recurrent(module: ModuleInfo) -> bool:
@@ -157,24 +191,28 @@ class _Scores:
     softmaxed: bool = False
 
 
-def _find_attention(trace: Trace, kinds: dict[int, str]) -> None:
-    """Two products with a softmax between them, whatever scaling, masks and dropout lie there too."""
+def _find_attention(calls: Sequence[OpCall], kinds: dict[int, str]) -> None:
+    """Two products with a softmax between them, whatever scaling, masks and dropout lie there too.
+
+    The first may be with learned queries, which do not depend on the input; the second is of two
+    tensors that do.
+    """
     following: dict[int, _Scores] = {}
-    for call in trace.ops:
+    for call in calls:
         kind = kinds.get(call.index)
         scores = [following[s.storage] for s in call.inputs if s.storage in following]
         for spec in call.outputs:
             if not _same_memory(call, spec):
                 following.pop(spec.storage, None)
-        if kind == "matmul":
+        if kind == "matmul" or call.op in _PRODUCTS:
             done = next((found for found in scores if found.softmaxed), None)
-            if done is not None:
+            if done is not None and kind == "matmul":
                 for index in (*done.ops, call.index):
                     kinds[index] = "attention"
             following[call.output.storage] = _Scores((call.index,))
         elif scores and call.outputs and _passes_on(call, kind):
             first = scores[0]
-            own = (call.index,) if kind else ()
+            own = (call.index,) if kind and kind != "dropout" else ()
             softmax = first.softmaxed or "softmax" in call.op
             for spec in call.outputs[:1]:
                 following[spec.storage] = _Scores(first.ops + own, softmax)
@@ -191,21 +229,22 @@ def _same_memory(call: OpCall, spec: TensorSpec) -> bool:
 # ---- dropout
 
 
-def _find_dropout(trace: Trace, kinds: dict[int, str]) -> None:
+def _find_dropout(calls: Sequence[OpCall], kinds: dict[int, str]) -> None:
     """Products with a random mask: dropout and stochastic depth where they are taken apart."""
     masks: set[int] = set()
-    for call in trace.ops:
+    for call in calls:
         given = {spec.storage for spec in call.inputs}
+        made = {spec.storage for spec in call.outputs}
         if call.op == "aten.bernoulli_":
             masks |= given
-        elif masks & given and call.index in kinds:
+        elif masks & given and kinds.get(call.index) == "elementwise":
             kinds[call.index] = "dropout"
             if given <= masks:  # the mask itself, scaled to keep the mean
-                masks.update(spec.storage for spec in call.outputs)
+                masks |= made
+            else:
+                masks -= made
         else:
-            masks.difference_update(
-                spec.storage for spec in call.outputs if spec.storage not in given
-            )
+            masks -= made - given if call.op in ZERO else made
 
 
 # ---- squeeze and excitation
@@ -213,18 +252,24 @@ def _find_dropout(trace: Trace, kinds: dict[int, str]) -> None:
 
 def _is_global_pool(call: OpCall) -> bool:
     """A mean over all positions: channels are left, and nothing else but the batch."""
-    if call.op in _POOLS:
-        return call.output.shape[-2:] == (1, 1) and call.inputs[0].numel > call.output.numel
-    if call.op != "aten.mean" or len(call.inputs[0].shape) != 4:
+    if not call.inputs or not call.outputs:
         return False
-    dims = call.get("dim", ())
-    return isinstance(dims, tuple) and sorted(dim % 4 for dim in dims) in ([2, 3], [1, 2])
+    x, y = call.inputs[0].shape, call.output.shape
+    if call.op in _POOLS:
+        dims = next(n for n in (1, 2, 3) if f"{n}d" in call.op)
+        return math.prod(y[-dims:]) == 1 and math.prod(x[-dims:]) > 1
+    if call.op != "aten.mean" or not 3 <= len(x) <= 5:
+        return False
+    dim = call.get("dim", ())
+    reduced = sorted(d % len(x) for d in (dim if isinstance(dim, tuple) else (dim,)))
+    last, middle = list(range(2, len(x))), list(range(1, len(x) - 1))  # channels first, or last
+    return reduced in (last, middle) if len(x) > 3 else reduced == last
 
 
-def _find_blocks(trace: Trace, kinds: Mapping[int, str]) -> Iterator[Chain]:
+def _find_blocks(calls: Sequence[OpCall], kinds: Mapping[int, str]) -> Iterator[Chain]:
     """Every complete block, in the order in which they ran."""
     following: dict[int, Chain] = {}
-    for call in trace.ops:
+    for call in calls:
         chains = [following[s.storage] for s in call.inputs if s.storage in following]
         for spec in call.outputs:
             if not _same_memory(call, spec):
@@ -236,6 +281,8 @@ def _find_blocks(trace: Trace, kinds: Mapping[int, str]) -> Iterator[Chain]:
                 following[pooled.storage] = Chain(source.storage, channels, (call.index,))
         elif chains:
             chain = chains[0]
+            if any(other.ops[0] != chain.ops[0] for other in chains):
+                continue  # two pools meet, as in CBAM: another kind of attention
             if _completes(call, chain):
                 yield replace(chain, ops=(*chain.ops, call.index))
             elif (longer := _continue(call, kinds.get(call.index), chain)) is not None:

@@ -74,9 +74,16 @@ def count(
 # ---- work of each operation
 
 
+def _hands_back(call: OpCall) -> bool:
+    """Whether nothing ran: the result is an argument, and it was not written to."""
+    if not call.outputs or not call.inputs or call.op.endswith("_"):
+        return False
+    return call.output.storage == call.inputs[0].storage >= 0
+
+
 def _moved(call: OpCall) -> int:
     """Bytes of arguments and outputs, each tensor once."""
-    if call.op in VIEWS:
+    if call.op in VIEWS or _hands_back(call):
         return 0
     specs = {(spec.storage, spec.shape): spec for spec in call.inputs}
     return sum(spec.nbytes for spec in specs.values()) + sum(out.nbytes for out in call.outputs)
@@ -143,7 +150,7 @@ class _Share:
     )
     """Its operations by the rule and the kind they are counted under."""
     by_kind: defaultdict[str, list[Work]] = field(default_factory=lambda: defaultdict(list))
-    """Work by the operations' own kind, also inside a group."""
+    """Forward work by the operations' own kind, also inside a group."""
     heaviest: OpCall | None = None
     """Its convolution with the most MACs."""
     heaviest_macs: int = -1
@@ -156,12 +163,10 @@ class _Share:
             return
         counted_as = SQUEEZE_EXCITATION if block else kind
         self.calls[rule.name_of(call), counted_as].append((call, work))
+        if call.phase == "backward":
+            return
         self.by_kind[kind].append(work)
-        if (
-            rule.family == "convolution"
-            and call.phase == "forward"
-            and work.macs > self.heaviest_macs
-        ):
+        if rule.family == "convolution" and work.macs > self.heaviest_macs:
             self.heaviest, self.heaviest_macs = call, work.macs
 
     def tallies(self) -> tuple[Tally, ...]:
@@ -181,7 +186,7 @@ class _Share:
 
 def _shares(trace: Trace, kinds: Kinds, works: Mapping[int, Work]) -> defaultdict[str, _Share]:
     shares: defaultdict[str, _Share] = defaultdict(_Share)
-    in_blocks = kinds.in_blocks
+    in_blocks = kinds.in_blocks | kinds.gradients_in_blocks
     for call in trace.ops:
         if call.index in works:
             kind = kinds.of_op.get(call.index, "data-movement")
@@ -251,7 +256,7 @@ def _groups(
     }
     ran: defaultdict[str, set[int]] = defaultdict(set)  # counted operations of each layer
     for call in trace.ops:
-        if call.index in works and rule_for(call.op):
+        if call.index in works and rule_for(call.op) and call.phase == "forward":
             ran[call.scope].add(call.index)
     inside = {index for block in blocks for index in block.ops}
     mixed = {""}  # modules under which something ran that belongs to no block
@@ -310,4 +315,8 @@ def _kind_totals(layers: Iterable[Layer], groups: tuple[Group, ...]) -> dict[str
             row[4] += tally.work.activations
     if groups:
         sums[SQUEEZE_EXCITATION][0] = len(groups)
-    return {kind: KindTotal(*sums[kind]) for kind in KINDS if any(sums[kind])}
+    order = (
+        *KINDS,
+        *(kind for kind in sums if kind not in KINDS),
+    )  # a user's rule may bring its own
+    return {kind: KindTotal(*sums[kind]) for kind in order if any(sums[kind])}

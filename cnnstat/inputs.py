@@ -26,6 +26,12 @@ DTYPES = (
     "uint8",
     "bool",
     "complex64",
+    "complex128",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float8_e4m3fn",
+    "float8_e5m2",
 )
 """The dtypes that an input may have."""
 

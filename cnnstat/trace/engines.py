@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +25,29 @@ from cnnstat.record import Trace
 from cnnstat.trace.gradient import GradientScopes
 from cnnstat.trace.isolation import isolated
 from cnnstat.trace.meta import NeedsValues
-from cnnstat.trace.modules import ModuleStack, is_lazy, tensors_of
+from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack, is_lazy, tensors_of
 from cnnstat.trace.recorder import Recorder
-from cnnstat.trace.twin import on_meta
+from cnnstat.trace.twin import in_place, on_meta
 
 ENGINES = ("meta", "fake", "cpu")
 
 Model = AbstractContextManager[nn.Module]
 
 
+@dataclass(frozen=True, slots=True)
+class Makers:
+    """How to come by a module that may be run, as a context in which it is one's own."""
+
+    skeleton: Callable[[], Model]
+    """Without weights."""
+    real: Callable[[], Model]
+    """With weights."""
+    original: nn.Module | None = None
+    """What both are copies of, where they are copies."""
+
+
 def record(
-    skeleton: Callable[[], Model],
-    real: Callable[[], Model],
+    makers: Makers,
     inputs: Inputs,
     *,
     engine: str = "auto",
@@ -44,42 +57,98 @@ def record(
 ) -> Trace:
     """The record of one pass.
 
-    `skeleton` and `real` give a module that may be changed, the first without weights; `engine` is
-    `"auto"` or one of `ENGINES`; `expected` is the model's own input, for the hint. Raises
+    `engine` is `"auto"` or one of `ENGINES`; `expected` is the model's own input, for the hint. Raises
     `TraceError`, naming the layer, where the model's forward raises or no engine can run it.
     """
-    rungs = ENGINES if engine == "auto" else (engine,)
+    rungs = list(ENGINES if engine == "auto" else (engine,))
     reasons: list[str] = []
+    first: TraceError | None = None
+    suspect: tuple[Any, ...] = ()
     needed = 0  # bytes of the weights, where a cheaper engine has found out
-    for rung in rungs:
-        if rung == "cpu" and needed > _memory_to_spare():
-            reasons.append(f"cpu: its weights take {needed / 2**30:.1f} GiB, more than is free")
-            break
-        with isolated(), (real if rung == "cpu" else skeleton)() as model:
-            run = _Run(rung, model.train(train), inputs, backward)
-            try:
-                return run.trace(reasons)
-            except Exception as error:
-                if isinstance(error, CnnstatError):
-                    raise
-                if rung == "cpu" or not _wants_values(error):
-                    raise _failure(run, error, expected) from error
-                needed = sum(p.nbytes for p in model.parameters() if not is_lazy(p))
-                reasons.append(f"{rung}: {_first_line(error)}")
+    while rungs:
+        rung = rungs.pop(0)
+        if rung == "cpu":
+            _check_memory(needed)
+        try:
+            return _attempt(rung, makers, inputs, train, backward, reasons)
+        except _Failed as caught:
+            failed = caught
+        needed = failed.needed
+        reasons.append(f"{rung}: {_first_line(failed.error)}")
+        if failed.wants:
+            continue
+        message = _failure(failed, inputs, expected)
+        # What two engines refuse in the same layer, or the real one refuses, is wrong with the model.
+        if rung == "cpu" or engine != "auto" or suspect == failed.place:
+            raise (first or message) from failed.error
+        first, suspect = first or message, failed.place
+    if first is not None:
+        raise first
+    tried = " and ".join(reason.partition(":")[0] for reason in reasons)
     raise TraceError(
-        f"the model needs values that {' and '.join(rungs[: len(reasons)])} cannot give "
-        f"({'; '.join(reasons)})",
+        f"the model needs values that {tried} cannot give ({'; '.join(reasons)})",
         hint="give the tensors themselves as inputs, or another --engine",
     )
+
+
+class _Failed(Exception):
+    """One engine could not run the model."""
+
+    def __init__(self, error: Exception, run: _Run, wants: bool) -> None:
+        super().__init__(str(error))
+        self.error, self.wants = error, wants
+        self.path, self.given = run.stack.failed_at(error) or ("", ())
+        self.type = type(run.model.get_submodule(self.path)).__name__
+        self.place = (type(error), self.path)
+        self.needed = sum(p.nbytes for p in run.model.parameters() if not is_lazy(p))
+
+
+def _attempt(
+    rung: str, makers: Makers, inputs: Inputs, train: bool, backward: bool, reasons: list[str]
+) -> Trace:
+    """One engine; again with the original itself, or with autograd on, where that is what it takes."""
+    make = makers.real if rung == "cpu" else makers.skeleton
+    originals = frozenset(map(id, makers.original.modules() if makers.original else ()))
+    inference = rung != "fake"  # fake tensors and inference mode do not go together
+    while True:
+        with isolated(), make() as model:
+            own = originals - set(map(id, model.modules()))
+            run = _Run(rung, model.train(train), inputs, backward, inference, own)
+            try:
+                return run.trace(reasons)
+            except _OriginalRan:
+                assert makers.original is not None
+                make = partial(in_place, makers.original, weights=rung == "cpu")
+            except CnnstatError:
+                raise
+            except Exception as error:
+                if rung == "cpu" and inference and _wants_gradients(error):
+                    inference = False
+                    continue
+                wants = bool(run.recorder.wanted) or _wants_values(error)
+                raise _Failed(error, run, wants and rung != "cpu") from error
+
+
+class _OriginalRan(Exception):
+    """The copy's own code ran the module that it is a copy of."""
 
 
 class _Run:
     """One pass of one model on one engine."""
 
-    def __init__(self, engine: str, model: nn.Module, inputs: Inputs, backward: bool) -> None:
+    def __init__(
+        self,
+        engine: str,
+        model: nn.Module,
+        inputs: Inputs,
+        backward: bool,
+        inference: bool,
+        originals: frozenset[int],
+    ) -> None:
         self.engine, self.model, self.inputs, self.backward = engine, model, inputs, backward
-        self.recorder = Recorder(meta=engine == "meta", whole=not backward and engine != "fake")
-        self.stack = ModuleStack(model, self.recorder.describe)
+        self.inference = inference and not backward
+        self.recorder = Recorder(meta=engine == "meta", whole=self.inference)
+        self.stack = ModuleStack(model, self.recorder.describe, originals=originals)
         self.recorder.modules = self.stack
 
     def trace(self, reasons: list[str]) -> Trace:
@@ -87,18 +156,27 @@ class _Run:
         with ExitStack() as context:
             if self.engine == "fake":
                 context.enter_context(_fake(self.model))
-            if self.backward:
-                context.enter_context(torch.enable_grad())
-            elif self.engine == "fake":  # inference mode and fake tensors do not go together
-                context.enter_context(torch.no_grad())
-            else:
+            if self.inference:
                 context.enter_context(torch.inference_mode())
+            else:
+                context.enter_context(torch.set_grad_enabled(self.backward))
             args, kwargs = self._tensors()
             given = recorder.existing(tensors_of((args, kwargs)))
             recorder.existing(stack.held())
             gradients = GradientScopes(stack) if self.backward else None
-            with recorder, stack.watching():
-                output = self.model(*args, **kwargs)
+            try:
+                with recorder, stack.watching():
+                    output = self.model(*args, **kwargs)
+            finally:
+                if stack.strayed == ORIGINAL_RAN:
+                    raise _OriginalRan
+            if recorder.wanted:  # the model's own code caught the exception that said so
+                raise NeedsValues(recorder.wanted)
+            if stack.strayed:
+                raise TraceError(
+                    f"{stack.strayed}, where its operations cannot be recorded",
+                    hint="run the model in one thread",
+                )
             returned = tuple(map(recorder.describe, tensors_of(output)))
             if gradients is not None:
                 recorder.phase = "backward"
@@ -135,6 +213,8 @@ def _fill(value: Any, make: Callable[[Any], torch.Tensor]) -> Any:
         return {name: _fill(item, make) for name, item in value.items()}
     if isinstance(value, list | tuple):
         items = [_fill(item, make) for item in value]
+        if hasattr(value, "_fields"):  # a named tuple
+            return type(value)(*items)
         return tuple(items) if isinstance(value, tuple) else items
     return value
 
@@ -185,42 +265,47 @@ def _fake_like(tensor: torch.Tensor) -> torch.Tensor:
 
 
 _VALUE_ERRORS = ("DataDependentOutputException", "DynamicOutputShapeException")
-_VALUE_WORDS = ("meta tensor", "meta device", "'meta'", "device meta", "meta is not", " meta ")
+_VALUE_WORDS = (
+    *("meta tensor", "meta device", "'meta'", "device meta", "meta is not", " meta ", "faketensor"),
+    *("inference tensor", "data-dependent", "does not require grad", "tolist()", ".numpy()"),
+    *("unallocated storage", "tensor subclasses"),
+)
 
 
 def _wants_values(error: BaseException) -> bool:
-    """Whether another engine may succeed where this one raised `error`."""
-    while True:
-        text = str(error).lower()
-        if (
-            isinstance(error, NeedsValues | NotImplementedError)
-            or type(error).__name__ in _VALUE_ERRORS
-            or "faketensor" in text
-            or "inference tensor" in text
-            or "does not require grad" in text  # forward takes a gradient itself
-            or "data-dependent" in text
-            or any(word in text for word in _VALUE_WORDS)
-        ):
-            return True
-        inner = error.__cause__ or error.__context__
-        if inner is None:
-            return False
-        error = inner
+    """Whether an engine without data raised `error` because it has none."""
+    return any(
+        isinstance(link, NeedsValues | NotImplementedError)
+        or type(link).__name__ in _VALUE_ERRORS
+        or any(word in str(link).lower() for word in _VALUE_WORDS)
+        for link in _chain(error)
+    )
 
 
-def _failure(run: _Run, error: BaseException, expected: Inputs | None) -> TraceError:
-    failed = run.stack.failed_at(error)
+def _wants_gradients(error: BaseException) -> bool:
+    """Whether forward takes a gradient itself, which inference mode does not allow."""
+    words = ("does not require grad", "inference tensor")
+    return any(word in str(link).lower() for link in _chain(error) for word in words)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _failure(failed: _Failed, inputs: Inputs, expected: Inputs | None) -> TraceError:
     where = ""
-    if failed is not None and failed[0]:
-        path, given = failed
-        kind = type(run.model.get_submodule(path)).__name__
-        shapes = ", ".join("x".join(map(str, spec.shape)) for spec in given)
-        where = f" in {path} ({kind}{', which received ' + shapes if shapes else ''})"
+    if failed.path:
+        shapes = ", ".join("x".join(map(str, spec.shape)) for spec in failed.given)
+        received = f", which received {shapes}" if shapes else ""
+        where = f" in {failed.path} ({failed.type}{received})"
     hint = "give the input that the model expects: -i 1x3x224x224"
-    if expected is not None and expected != run.inputs:
+    if expected is not None and expected != inputs:
         hint = f"its own input is {expected}"
+    error = failed.error
     return TraceError(
-        f"forward failed{where} with input {run.inputs or 'as given'}: "
+        f"forward failed{where} with input {inputs or 'as given'}: "
         f"{type(error).__name__}: {_first_line(error)}{_place(error)}",
         hint=hint,
     )
@@ -231,20 +316,35 @@ def _first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+_OWN = str(Path(__file__).parent.parent) + os.sep
+
+
 def _place(error: BaseException) -> str:
     """` (net.py:12)`: the innermost line of the user's own code, if the error came through it."""
     place, step = "", error.__traceback__
     while step is not None:
         name = step.tb_frame.f_code.co_filename
-        if not any(part in name for part in ("site-packages", "cnnstat" + os.sep, sys.prefix)):
-            place = f" ({os.path.relpath(name)}:{step.tb_lineno})" if Path(name).exists() else place
+        if not name.startswith((_OWN, sys.prefix, sys.base_prefix)) and Path(name).exists():
+            place = f" ({os.path.relpath(name)}:{step.tb_lineno})"
         step = step.tb_next
     return place
 
 
+def _check_memory(needed: int) -> None:
+    """Raises `TraceError` where running a model for real would take more memory than there is."""
+    if needed > _memory_to_spare():
+        raise TraceError(
+            f"its weights take {needed / 2**30:.1f} GiB to run for real, more than is free",
+            hint="the shapes of this model depend on its data; try it on a larger machine",
+        )
+
+
 def _memory_to_spare() -> int:
-    """Bytes that a real run may take: half of what is free, where the system tells."""
+    """Bytes that a real run may take: half of what is available, where the system tells."""
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (AttributeError, ValueError, OSError):
-        return 8 << 30
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024 // 2
+    except (OSError, ValueError, IndexError):
+        pass
+    return 8 << 30

@@ -9,8 +9,10 @@ meta tensors wherever they meet one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -48,8 +50,12 @@ class OpFacts:
     """By position."""
     composite: bool
     """It is made of other operations."""
-    mutates: tuple[int, ...] | None
+    writes: tuple[int | str, ...]
+    """The arguments that it writes to, by position or by keyword."""
+    mutates: tuple[int | str, ...] | None
     """For each output, which argument it is, where it writes to its arguments and returns them."""
+    repeatable: bool
+    """Whether equal shapes give equal results: not where a view or an `out=` tensor changes."""
     fresh: bool
     """Its outputs are new tensors, so that shapes alone describe them."""
 
@@ -63,27 +69,31 @@ def facts_of(func: Any) -> OpFacts:
     if known is not None:
         return known
     schema = func._schema
-    written = {
-        alias: index
+    places = {
+        argument.name if argument.kwarg_only else index: argument.alias_info
         for index, argument in enumerate(schema.arguments)
         if argument.alias_info is not None and argument.alias_info.is_write
-        for alias in argument.alias_info.before_set
     }
+    written = {alias: place for place, info in places.items() for alias in info.before_set}
     returned = [item.alias_info for item in schema.returns]
-    mutates: tuple[int, ...] | None = None
+    mutates: tuple[int | str, ...] | None = None
     if written and returned and all(info is not None and info.is_write for info in returned):
-        indices = tuple(written[next(iter(info.before_set))] for info in returned)
-        positional = not any(schema.arguments[index].kwarg_only for index in indices)
-        if positional and torch.Tag.inplace_view not in func.tags:
-            mutates = indices
+        mutates = tuple(written[next(iter(info.before_set))] for info in returned)
+    try:
+        composite = torch._C._dispatch_has_kernel_for_dispatch_key(
+            func.name(), "CompositeImplicitAutograd"
+        )
+    except RuntimeError:  # the dispatcher does not know it
+        composite = False
     facts = _FACTS[func] = OpFacts(
         name=schema.name.replace("::", "."),
         overload=schema.overload_name or "default",
         arg_names=tuple(argument.name for argument in schema.arguments),
-        composite=torch._C._dispatch_has_kernel_for_dispatch_key(
-            func.name(), "CompositeImplicitAutograd"
-        ),
+        composite=composite,
+        writes=tuple(places),
         mutates=mutates,
+        repeatable=torch.Tag.inplace_view not in func.tags
+        and not any(isinstance(place, str) for place in places),
         fresh=bool(returned) and all(info is None for info in returned),
     )
     return facts
@@ -96,6 +106,8 @@ class MetaDevice:
         self._results: dict[Any, Callable[[Any], Any]] = {}
         # Real tensors that a meta tensor was written to, by storage: their values are no longer known.
         self._unknown: dict[int, torch.Tensor] = {}
+        self.wanted = ""
+        """What value was asked for, also where the model's own code caught the exception."""
 
     def run(self, func: Any, facts: OpFacts, args: Any, kwargs: Any) -> Any:
         """The result of `func`. Raises `NeedsValues` where shapes do not determine it."""
@@ -110,19 +122,17 @@ class MetaDevice:
                 kwargs = {**kwargs, "device": torch.device("meta")}
             return func(*args, **kwargs)
         if facts.name in _QUESTIONS:
-            raise NeedsValues("the value of a tensor")
+            raise self._needs("the value of a tensor")
         if facts.name in _SEQUENCES and (facts.overload == "data" or "sequence" in facts.name):
             if args[_SEQUENCES[facts.name]].is_meta:
-                raise NeedsValues("the lengths of sequences")
+                raise self._needs("the lengths of sequences")
             return func(*args, **kwargs)  # the lengths stay real, and the shapes depend on them
-        if mixed and facts.mutates is not None:
-            for index in facts.mutates:
-                if not args[index].is_meta:
-                    self._unknown[_address(args[index])] = args[index]
+        if mixed:
+            self._forget(tensors_of([_at(place, args, kwargs) for place in facts.writes]))
         known = self._results.get(key) if key is not None else None
         if known is not None:
             return known(args)
-        originals = args
+        given = args, kwargs
         if mixed:
             args, kwargs = _moved(args, "meta"), _moved(kwargs, "meta")
         if "device" in kwargs:
@@ -130,18 +140,41 @@ class MetaDevice:
         try:
             result = func(*args, **kwargs)
         except NotImplementedError as error:
-            raise NeedsValues(f"{facts.name} has no shape without values") from error
+            raise self._needs(f"{facts.name} has no shape without values") from error
         except RuntimeError as error:
-            raise _as_the_cpu_says(func, args, kwargs) or error from None
-        maker = None
+            raise self._verdict(func, args, kwargs, error) from error
+        maker: Callable[[Any], Any] | None = None
         if facts.mutates is not None:
-            maker = _returning(facts.mutates)
-            result = maker(originals)
+            result = _returning(facts.mutates, *given)
+            if facts.repeatable:
+                maker = partial(_returning, facts.mutates)
         elif facts.fresh and not _aliases(result, args):
             maker = _maker(result)
         if maker is not None and key is not None:
             self._results[key] = maker
         return result
+
+    def _needs(self, what: str) -> NeedsValues:
+        self.wanted = self.wanted or what
+        return NeedsValues(what)
+
+    def _forget(self, tensors: Any) -> None:
+        for tensor in tensors:
+            if not tensor.is_meta:
+                self._unknown[_address(tensor)] = tensor
+
+    def _verdict(self, func: Any, args: Any, kwargs: Any, error: RuntimeError) -> Exception:
+        """What to raise where the meta kernel refuses: meta kernels say less, or know fewer types.
+
+        The error of the same operation on the CPU, or `NeedsValues` where the CPU does not object.
+        """
+        if sum(tensor.numel() for tensor in tensors_of((args, kwargs))) > _LARGE * 16:
+            return error
+        try:
+            func(*_moved(args, "cpu"), **_moved(kwargs, "cpu"))
+        except (RuntimeError, ValueError, IndexError, TypeError) as truth:
+            return truth
+        return self._needs(str(error))
 
 
 def _key(func: Any, args: Any, kwargs: Any) -> tuple[Any, bool, bool]:
@@ -178,20 +211,6 @@ def _collect(values: Any, parts: list[Any]) -> int:
     return devices
 
 
-def _as_the_cpu_says(func: Any, args: Any, kwargs: Any) -> Exception | None:
-    """The error of the same operation on the CPU: meta kernels say less of what is wrong.
-
-    `None` where the tensors are too large to try, or the CPU does not object.
-    """
-    if sum(tensor.numel() for tensor in tensors_of((args, kwargs))) > _LARGE * 16:
-        return None
-    try:
-        func(*_moved(args, "cpu"), **_moved(kwargs, "cpu"))
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        return error
-    return None
-
-
 def _moved(value: Any, device: str) -> Any:
     """Nested tensors without their data, on a device; those that are there stay the same."""
     if isinstance(value, torch.Tensor):
@@ -207,10 +226,17 @@ def _moved(value: Any, device: str) -> Any:
     return torch.device(device) if isinstance(value, torch.device) else value
 
 
-def _returning(indices: tuple[int, ...]) -> Callable[[Any], Any]:
-    if len(indices) == 1:
-        return lambda args: args[indices[0]]
-    return lambda args: tuple(args[index] for index in indices)
+def _at(place: int | str, args: Any, kwargs: Any) -> Any:
+    if isinstance(place, str):
+        return kwargs.get(place)
+    return args[place] if place < len(args) else None
+
+
+def _returning(
+    places: tuple[int | str, ...], args: Any, kwargs: Mapping[str, Any] = MappingProxyType({})
+) -> Any:
+    found = tuple(_at(place, args, kwargs) for place in places)
+    return found if len(found) > 1 else found[0]
 
 
 def _maker(result: Any) -> Callable[[Any], Any] | None:

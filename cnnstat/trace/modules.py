@@ -7,6 +7,7 @@ nothing of operations; the recorder asks it for `scope` and `call` alone.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
@@ -18,6 +19,8 @@ from torch.nn.modules import module as nn_module
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from cnnstat.record import ModuleInfo, ParamInfo, TensorSpec
+
+ORIGINAL_RAN = "the model's own code called the module that this is a copy of"
 
 Describe = Callable[[torch.Tensor], TensorSpec]
 
@@ -45,16 +48,22 @@ class ModuleStack:
     """Path of the innermost running module."""
     call: int = 0
     """Which call of it, from 0."""
+    originals: frozenset[int] = frozenset()
+    """Identities of the modules that the model is a copy of, and that must not run in its place."""
+    strayed: str = ""
+    """What happened that makes the record incomplete: a layer in another thread, an original that ran."""
     on_border: Callable[[str, Any], None] | None = None
     """Told whose values cross a module's border: the caller and the arguments when a call begins, the
     module and its output when it ends."""
     _modules: list[nn.Module] = field(init=False)
+    _thread: int = field(init=False)
     _frames: list[tuple[int, str, int]] = field(default_factory=list)
     _calls: dict[int, _Calls] = field(default_factory=dict)
     _failed: dict[int, tuple[str, tuple[TensorSpec, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._modules = []
+        self._thread = threading.get_ident()
         for path, module in self.model.named_modules(remove_duplicate=False):
             calls = self._calls.get(id(module))
             if calls is None:
@@ -90,6 +99,12 @@ class ModuleStack:
         return self._failed.get(id(error))
 
     def _enter(self, module: nn.Module, args: Any) -> None:
+        if threading.get_ident() != self._thread:  # the hooks are global, the record is not
+            if id(module) in self._calls:
+                self.strayed = f"{self._calls[id(module)].path} ran in another thread"
+            return
+        if id(module) in self.originals:
+            self.strayed = ORIGINAL_RAN
         if self.on_border is not None:
             self.on_border(self.scope, args)
         calls = self._calls.get(id(module))
@@ -99,6 +114,8 @@ class ModuleStack:
         self._frames.append((id(module), self.scope, self.call))
 
     def _leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
+        if threading.get_ident() != self._thread:
+            return
         # torch passes (kwargs, output) after a call that returned, and (output,) after one that raised.
         kwargs, output = rest if len(rest) == 2 else ({}, *rest)
         calls = self._calls.get(id(module))
@@ -146,7 +163,7 @@ class ModuleStack:
             if tensor is None or is_lazy(tensor):
                 continue
             full = f"{path}.{name}" if path else name
-            first = seen.setdefault(_identity(tensor), full)
+            first = seen.setdefault(identity(tensor), full)
             spec = self.describe(tensor)
             yield ParamInfo(
                 name=name,
@@ -180,7 +197,7 @@ def is_lazy(tensor: torch.Tensor) -> bool:
     return isinstance(tensor, UninitializedTensorMixin)
 
 
-def _identity(tensor: torch.Tensor) -> Any:
+def identity(tensor: torch.Tensor) -> Any:
     """Equal for two tensors that are the same elements, under whatever Python objects."""
     try:
         storage = tensor.untyped_storage()._cdata

@@ -12,6 +12,10 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnstat.record import OpCall, Storage, TensorSpec
@@ -53,6 +57,7 @@ class Recorder(TorchDispatchMode):
         self.scope_of_gradient: Callable[[], str] = str
         self._meta = MetaDevice() if meta else None
         self._whole = whole
+        self._wanted = ""
         self._ids: dict[int, int] = {}
         self._refs: dict[int, Any] = {}
 
@@ -131,9 +136,21 @@ class Recorder(TorchDispatchMode):
         elif self._meta is not None:
             result = self._meta.run(func, facts, args, kwargs)
         else:
-            result = func(*args, **kwargs)
+            result = self._compute(func, args, kwargs)
         self._append(facts, described, result)
         return result
+
+    def _compute(self, func: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            return func(*args, **kwargs)
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            self._wanted = self._wanted or str(error)  # fake tensors have no values
+            raise
+
+    @property
+    def wanted(self) -> str:
+        """What value was asked for and not to be had; the model's own code may have caught that."""
+        return self._wanted or (self._meta.wanted if self._meta is not None else "")
 
     def _arguments(self, facts: OpFacts, args: Any, kwargs: Any) -> dict[str, Any]:
         described = dict(zip(facts.arg_names, map(self._plain, args), strict=False))

@@ -1,6 +1,4 @@
 import random
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -9,6 +7,7 @@ from torch import nn
 from cnnstat.errors import BuildError
 from cnnstat.sources.factory import call_factory
 from cnnstat.sources.skeleton import LARGE, build_skeleton, skeleton
+from tests.processes import run
 
 from_import = nn.init.kaiming_normal_
 
@@ -188,26 +187,22 @@ def test_a_mistake_is_not_tried_again():
 
 def measure(code):
     """Seconds, and bytes of the process at its largest, before and while `code` runs."""
-    program = f"""
-import resource, sys, time, torch
+    out = run(
+        f"""
+import time, torch
 from torch import nn
 from cnnstat.sources.skeleton import build_skeleton
-unit = 1 if sys.platform == "darwin" else 1024
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+before = peak()
 start = time.perf_counter()
 {code}
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-print(time.perf_counter() - start, before, after, sum(p.numel() for p in model.parameters()))
+print(time.perf_counter() - start, before, peak(), sum(p.numel() for p in model.parameters()))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    seconds, before, after, params = done.stdout.split()
+    seconds, before, after, params = out.split()
     return float(seconds), int(before), int(after), int(params)
 
 
 def test_175_billion_parameters_fit():
-    pytest.importorskip("resource")
     # Brown et al. 2020, table 2.1: GPT-3 175B has 96 layers of width 12,288 and 96 heads.
     seconds, _, largest, params = measure("""
 class Decoder(nn.Module):
@@ -232,13 +227,12 @@ model = build_skeleton(Decoder)
 
 
 def test_vgg16_adds_little():
-    pytest.importorskip("resource")
     # 138,357,544 parameters are 553 MB; what torchvision's own import takes is not counted.
     _, before, after, params = measure("""
 from cnnstat.sources.base import resolve
 subject = resolve("vgg16")
 build_skeleton(resolve("alexnet").build)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+before = peak()
 model = build_skeleton(subject.build)
 """)
     assert params == 138_357_544

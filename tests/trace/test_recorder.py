@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,15 +17,14 @@ from cnnstat.record import Trace
 from cnnstat.rules import ZERO, rule_for
 from cnnstat.sources.base import resolve
 from cnnstat.sources.skeleton import build_skeleton
-from cnnstat.trace.engines import record
+from cnnstat.trace.engines import Makers, record
 from cnnstat.trace.recorder import WHOLE
-from cnnstat.trace.twin import real_copy, stand_in
+from cnnstat.trace.twin import stand_in
 
 
 def trace_of(module: nn.Module, *shapes: tuple[int, ...], **options: Any) -> Trace:
     return record(
-        lambda: stand_in(module),
-        lambda: nullcontext(real_copy(module)),
+        Makers(partial(stand_in, module), partial(stand_in, module, weights=True), module),
         Inputs.of(list(shapes)) or Inputs(),
         **options,
     )
@@ -177,8 +177,10 @@ def test_shapes_are_those_of_a_real_run(name: str) -> None:
 
     def seen(engine: str) -> list[Any]:
         trace = record(
-            lambda: nullcontext(build_skeleton(subject.build)),
-            lambda: nullcontext(subject.build()),
+            Makers(
+                lambda: nullcontext(build_skeleton(subject.build)),
+                lambda: nullcontext(subject.build()),
+            ),
             subject.inputs or Inputs(),
             engine=engine,
         )
