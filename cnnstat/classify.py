@@ -229,6 +229,11 @@ def _same_memory(call: OpCall, spec: TensorSpec) -> bool:
 # ---- dropout
 
 
+def _is_elementwise(call: OpCall) -> bool:
+    rule = rule_for(call.op)
+    return rule is not None and rule.family == "elementwise"
+
+
 def _find_dropout(calls: Sequence[OpCall], kinds: dict[int, str]) -> None:
     """Products with a random mask: dropout and stochastic depth where they are taken apart."""
     masks: set[int] = set()
@@ -237,7 +242,7 @@ def _find_dropout(calls: Sequence[OpCall], kinds: dict[int, str]) -> None:
         made = {spec.storage for spec in call.outputs}
         if call.op == "aten.bernoulli_":
             masks |= given
-        elif masks & given and kinds.get(call.index) == "elementwise":
+        elif masks & given and _is_elementwise(call):
             kinds[call.index] = "dropout"
             if given <= masks:  # the mask itself, scaled to keep the mean
                 masks |= made
