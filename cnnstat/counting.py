@@ -94,6 +94,12 @@ _RULE_ERRORS = (
 )  # fmt: skip
 
 
+def _ragged(call: OpCall) -> bool:
+    """Whether a size is no number: jagged tensors, whose work depends on lengths not recorded."""
+    specs = (*call.inputs, *call.outputs)
+    return any(spec.storage < 0 and min(spec.shape, default=0) < 0 for spec in specs)
+
+
 def _work(
     trace: Trace, kinds: Kinds
 ) -> tuple[dict[int, Work], tuple[Uncounted, ...], tuple[Note, ...]]:
@@ -110,7 +116,7 @@ def _work(
         if call.op.endswith("_") and call.inputs and call.inputs[0].storage in counters:
             continue  # bookkeeping, such as the batches that a batch norm has seen in training
         rule = rule_for(call.op)
-        if rule is not None:
+        if rule is not None and not _ragged(call):
             try:
                 work = _in_one_piece(rule.count(call), kinds.of_op[call.index])
                 works[call.index] = replace(work, moved=_moved(call))
@@ -122,14 +128,17 @@ def _work(
                 text = f"rule {rule.name} could not count {call.op}: {reason}"
                 failures.setdefault(call.op, Note("rule-failed", text, where=call.scope))
         elif call.op in ZERO:
-            if moved := _moved(call):
+            if not _ragged(call) and (moved := _moved(call)):
                 works[call.index] = Work(moved=moved)
             continue
         inputs, outputs = (tuple(s.shape for s in specs) for specs in (call.inputs, call.outputs))
         unknown[(call.op, call.scope, inputs, outputs)] += 1
+    names = list(dict.fromkeys(op for op, *_ in unknown))
     uncounted = tuple(
         Uncounted(op=op, layer=scope, count=times, inputs=inputs, outputs=outputs)
+        for name in names  # those of one name together, as the JSON form has them
         for (op, scope, inputs, outputs), times in unknown.items()
+        if op == name
     )
     return works, uncounted, tuple(failures.values())
 

@@ -27,13 +27,17 @@ _FUSED = (
 
 @counts(
     "aten.scaled_dot_product_attention",
+    "higher_order.flex_attention",
     *_FUSED,
     family="attention",
     formula="B·L·S·(E + V) MACs, the scaling of q and k, the mask's addition, a softmax of B·L·S",
     source=_SOURCE,
 )
 def attention(call: OpCall) -> Work:
-    """softmax(q·kᵀ/√E + mask)·v. Grouped key heads cost what repeated ones would."""
+    """softmax(q·kᵀ/√E + mask)·v. Grouped key heads cost what repeated ones would.
+
+    What flex_attention's own functions do to a score is not seen, and not counted.
+    """
     q, k, v = call.inputs[:3]
     masked = any(call.get(name) for name in ("attn_mask", "attn_bias", "is_causal"))
     # Leading sizes may be broadcast; heads are repeated only where that is asked for or fused.

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
@@ -68,6 +69,9 @@ class Recorder(TorchDispatchMode):
         dtype, itemsize = _dtype(tensor.dtype)
         if is_lazy(tensor):
             return TensorSpec((0,), dtype, itemsize)
+        if tensor.layout is torch.jagged:  # one of its sizes is no number
+            shape = tuple(size if type(size) is int else -1 for size in tensor.shape)
+            return TensorSpec(shape, dtype, itemsize)
         return TensorSpec(tuple(tensor.shape), dtype, itemsize, self._storage(tensor))
 
     def _storage(self, tensor: torch.Tensor) -> int:
@@ -111,17 +115,18 @@ class Recorder(TorchDispatchMode):
 
     # ---- operations
 
+    supports_higher_order_operators = True
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return (
-            False  # nothing is compiled while the mode is on; torch's wrapper would cost per call
-        )
+        # Nothing is compiled while the mode is on, and torch's wrapper would cost at each call.
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if (
-            func.namespace == "prim"
-        ):  # questions such as prim.device, which the dispatcher does not know
+        if isinstance(func, HigherOrderOperator):
+            return self._higher_order(func, args, kwargs)
+        if func.namespace == "prim":  # questions such as prim.device: not the dispatcher's
             return func(*args, **kwargs)
         facts = facts_of(func)
         if self._whole and facts.composite and facts.name not in WHOLE:
@@ -137,6 +142,14 @@ class Recorder(TorchDispatchMode):
             result = self._meta.run(func, facts, args, kwargs)
         else:
             result = self._compute(func, args, kwargs)
+        self._append(facts, described, result)
+        return result
+
+    def _higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """An operator over functions (flex_attention, cond): what it runs inside is not seen."""
+        facts = OpFacts(f"higher_order.{func.name()}", "default", (), False, (), None, False, False)
+        described = {f"{place}": self._plain(value) for place, value in enumerate(args)}
+        result = func(*args, **kwargs)
         self._append(facts, described, result)
         return result
 

@@ -52,7 +52,9 @@ def test_every_name_is_an_operation_of_torch(listed):
 
 def test_every_name_says_its_library():
     for name in counted_ops() | ZERO:
-        assert name.split(".")[0] in ("aten", "torchvision", "quantized", "profiler")
+        assert name.split(".")[0] in (
+            *("aten", "higher_order", "profiler", "quantized", "torchvision"),
+        )
         assert name.count(".") == 1
 
 

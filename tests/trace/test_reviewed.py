@@ -318,3 +318,33 @@ def test_two_pools_are_another_kind_of_attention() -> None:
 
     parts = {"conv": nn.Conv2d(3, 16, 1), "fc1": nn.Linear(16, 4), "fc2": nn.Linear(4, 16)}
     assert cnnstat.analyze(Function(forward, **parts), (1, 3, 6, 6)).groups == ()
+
+
+# ---- operators over functions, and sizes that are no numbers
+
+
+def test_flex_attention_is_attention() -> None:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    report = cnnstat.analyze(Function(lambda self, q: flex_attention(q, q, q)), (1, 2, 16, 8))
+    assert report.kinds["attention"].macs == 2 * 16 * 16 * (8 + 8)
+
+
+def test_what_a_condition_runs_is_not_known() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.sum() > 0, lambda x: self.fc(x), lambda x: x.clone(), (x,))
+
+    report = cnnstat.analyze(Function(forward, fc=nn.Linear(4, 4)), (2, 4))
+    assert [item.op for item in report.uncounted] == ["higher_order.cond"]
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_jagged_tensors_are_not_counted_and_said_so(backward: bool) -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        rows = torch.nested.nested_tensor([x[0, :5], x[1]], layout=torch.jagged)
+        return self.fc(rows).values()
+
+    report = cnnstat.analyze(Function(forward, fc=nn.Linear(8, 4)), (2, 7, 8), backward=backward)
+    assert "aten.linear" in [item.op for item in report.uncounted]
+    assert report.totals.macs == 0
+    assert cnnstat.Report.from_json(report.to_json()) == report
