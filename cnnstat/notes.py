@@ -14,7 +14,7 @@ def notes_on(trace: Trace, uncounted: tuple[Uncounted, ...]) -> tuple[Note, ...]
     """All notes that a record gives cause for."""
     return tuple(
         note
-        for source in (_unknown(uncounted), _engine(trace), _never_called(trace))
+        for source in (_unknown(uncounted), _engine(trace), _shared(trace), _never_called(trace))
         for note in source
     )
 
@@ -50,6 +50,18 @@ def _engine(trace: Trace) -> Iterator[Note]:
         yield Note("engine", f"traced with fake CPU tensors ({reasons})")
     if trace.meta.get("mode") == "train":
         yield Note("mode", "traced in training mode; layers that only training runs are counted")
+
+
+def _shared(trace: Trace) -> Iterator[Note]:
+    names = [
+        f"{module.path} is {', '.join(module.aliases)} too"
+        for module in trace.modules
+        if module.aliases
+    ]
+    if names:
+        yield Note(
+            "shared", f"modules under several names, counted under the first: {_listed(names)}"
+        )
 
 
 def _never_called(trace: Trace) -> Iterator[Note]:

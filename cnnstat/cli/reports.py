@@ -25,7 +25,9 @@ def report_of(
     convention: str | None,
 ) -> Report:
     """A saved report stays free of torch, and cannot be measured in another way than it was."""
-    if not is_saved(spec):
+    from cnnstat.sources.base import is_report
+
+    if not is_report(spec):
         # What the model prints must not end up in the document on the standard output.
         with no_collection(), redirect_stdout(sys.stderr):
             from cnnstat.analysis import analyze
@@ -52,11 +54,6 @@ def report_of(
     from cnnstat.convention import requote
 
     return requote(report, convention)
-
-
-def is_saved(spec: str) -> bool:
-    """Whether the specification means a saved report."""
-    return spec == "-" or spec.lower().endswith(".json")
 
 
 def read_saved(spec: str) -> Report:
