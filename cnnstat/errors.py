@@ -17,13 +17,16 @@ from __future__ import annotations
 class CnnstatError(Exception):
     """What was given, what was expected, what to try: `message` and an optional `hint`.
 
-    `str(error)` is the message alone; the command line prints the hint after it.
+    `str(error)` is the message alone; the command line prints the hint after it, and so does a
+    traceback.
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(hint)
 
 
 class SpecError(CnnstatError):

@@ -316,7 +316,12 @@ class Report:
         raise KeyError(f"no layer {path!r} in {self.name}")
 
     def subtree(self, path: str) -> Totals:
-        """Sums over the module at `path` and all below it; `""` is the whole network."""
+        """Sums over the module at `path` and all below it; `""` is the whole network.
+
+        Raises `KeyError` where there is no such module.
+        """
+        if path:
+            self.layer(path)
         inside = path + "."
         return total_of(
             layer
@@ -376,7 +381,7 @@ class Report:
     def __repr__(self) -> str:
         from cnnstat.units import short
 
-        parts = [f"{short(self.totals.macs)}MACs", f"{short(self.totals.params)} params"]
+        parts = [f"{short(self.totals.macs)} MACs", f"{short(self.totals.params)} params"]
         if self.uncounted:
             parts.append(f"{sum(u.count for u in self.uncounted)} uncounted operations")
         return f"Report({self.name!r}: {', '.join(parts)})"

@@ -25,7 +25,7 @@ def commands() -> list[str]:
 def cli(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """A command as a shell would run it, in a folder of its own."""
     line = line.replace("cnnstat ", f"{sys.executable} -m cnnstat ", 1)
-    line = line.partition("|")[0].replace("examples/", f"{ROOT}/examples/").replace("?", "\\?")
+    line = line.partition("|")[0].replace("examples/", f"{ROOT}/examples/")
     return subprocess.run(line, shell=True, cwd=cwd, capture_output=True, text=True, check=False)
 
 

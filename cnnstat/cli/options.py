@@ -43,7 +43,13 @@ InputOption = Annotated[
 ]
 BatchOption = Annotated[
     int | None,
-    typer.Option("-b", "--batch", metavar="N", parser=whole_number, help="Batch size."),
+    typer.Option(
+        "-b",
+        "--batch",
+        metavar="N",
+        parser=whole_number,
+        help="Batch size: the first size of every input.",
+    ),
 ]
 TrainOption = Annotated[
     bool,

@@ -300,15 +300,23 @@ def _failure(failed: _Failed, inputs: Inputs, expected: Inputs | None) -> TraceE
         shapes = ", ".join("x".join(map(str, spec.shape)) for spec in failed.given)
         received = f", which received {shapes}" if shapes else ""
         where = f" in {failed.path} ({failed.type}{received})"
-    hint = "give the input that the model expects: -i 1x3x224x224"
-    if expected is not None and expected != inputs:
-        hint = f"its own input is {expected}"
-    error = failed.error
+    error, hint = failed.error, ""
+    if isinstance(error, _ABOUT_INPUTS):
+        own = expected is not None and expected != inputs
+        hint = f"its own input is {expected}" if own else "is this the input that it expects? (-i)"
     return TraceError(
-        f"forward failed{where} with input {inputs or 'as given'}: "
-        f"{type(error).__name__}: {_first_line(error)}{_place(error)}",
+        f"forward failed{where} with input {inputs or 'as given'}: {_told(error)}{_place(error)}",
         hint=hint,
     )
+
+
+_ABOUT_INPUTS = (IndexError, RuntimeError, TypeError, ValueError)
+"""What a wrong input makes torch raise; other exceptions are about the model's code."""
+
+
+def _told(error: BaseException) -> str:
+    name, line = type(error).__name__, _first_line(error)
+    return name if line == name else f"{name}: {line}"
 
 
 def _first_line(error: BaseException) -> str:

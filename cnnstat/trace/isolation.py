@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
 import warnings
@@ -21,6 +22,7 @@ def isolated(seed: int = 0) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(_seeded(seed))
         stack.enter_context(_no_fast_path())
+        stack.enter_context(_quiet("torch._subclasses.fake_tensor"))
         if "torch._dynamo" in sys.modules:  # otherwise nothing can have been compiled
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(warnings.catch_warnings())
@@ -54,3 +56,14 @@ def _no_fast_path() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """A logger says nothing: what it would log is raised as well, and told from there."""
+    logger = logging.getLogger(name)
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = disabled

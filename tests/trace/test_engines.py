@@ -192,6 +192,27 @@ def test_wrong_arguments(model: Any, inputs: Any, error: type[Exception]) -> Non
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.cat([x, x[:, :1]], 0),
+        lambda x: x + torch.ones(7, device=x.device),
+        lambda x: F.max_pool2d(x[None], 9),
+        lambda x: x.long().mean(),
+        lambda x: torch.bmm(x, x),
+    ],
+)
+def test_an_error_is_told_once_and_nothing_is_logged(function: Any, capfd: Any) -> None:
+    class Failing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return function(x)
+
+    with pytest.raises(TraceError) as caught:
+        cnnstat.analyze(Failing(), (3, 4))
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
 # ---- inputs
 
 
