@@ -151,7 +151,7 @@ def passes(engine: str, name: str, repeat: int) -> dict[str, float]:
 
     from cnnstat.sources.base import resolve
     from cnnstat.sources.skeleton import build_skeleton
-    from cnnstat.trace.engines import record
+    from cnnstat.trace.engines import Makers, record
     from cnnstat.trace.isolation import isolated
     from cnnstat.trace.modules import ModuleStack
     from cnnstat.trace.recorder import Recorder
@@ -177,7 +177,7 @@ def passes(engine: str, name: str, repeat: int) -> dict[str, float]:
 
     def recorded() -> None:
         ours = contextlib.nullcontext(skeleton)
-        record(lambda: ours, lambda: ours, inputs, engine="meta")
+        record(Makers(lambda: ours, lambda: ours), inputs, engine="meta")
 
     runs = {"bare": bare, "traced": traced, "recorded": recorded}
     seconds: dict[str, list[float]] = {kind: [] for kind in runs}
