@@ -27,7 +27,7 @@ from cnnstat.sources.base import is_report, list_models, parse, resolve
         ("net.py:Net", "file", "net.py:Net", {}),
         ("../a b/net.py:build", "file", "../a b/net.py:build", {}),
         ("C:\\work\\net.py:Net", "file", "C:\\work\\net.py:Net", {}),
-        ("c:/work/net.py", "file", "c:/work/net.py", {}),
+        ("c:/code/net.py", "file", "c:/code/net.py", {}),
         ("pkg.module:factory", "module", "pkg.module:factory", {}),
         ("pkg:Models.small", "module", "pkg:Models.small", {}),
         (
