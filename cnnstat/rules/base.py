@@ -128,12 +128,6 @@ def per_output(*, adds: int = 0, muls: int = 0, compares: int = 0, special: int 
     return lambda call: times(call.output.numel, unit)
 
 
-def per_input(*, adds: int = 0, muls: int = 0, compares: int = 0, special: int = 0) -> Count:
-    """A count of so many operations for each element of the first tensor argument."""
-    unit = Work(adds=adds, muls=muls, compares=compares, special=special)
-    return lambda call: times(call.inputs[0].numel, unit)
-
-
 def times(n: int, unit: Work) -> Work:
     """`n` times the work `unit`."""
     return Work(

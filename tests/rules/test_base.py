@@ -8,7 +8,7 @@ from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
 from cnnstat.rules import VIEWS, ZERO, all_rules, counted_ops, counts, rule_for
 from cnnstat.rules import base as registry
-from cnnstat.rules.base import elements, per_input, per_output, tensor, times
+from cnnstat.rules.base import elements, per_output, tensor, times
 from cnnstat.trace.recorder import WHOLE
 from tests.rules.record import PATHS, report_of, spec, work_of
 
@@ -197,6 +197,5 @@ def test_lists_of_tensors_are_arguments():
 def test_counts_for_each_element():
     call = call_of(TensorSpec((2, 3)), TensorSpec((9,)), x=TensorSpec((2, 3, 4)))
     assert per_output(adds=2)(call) == Work(adds=12)
-    assert per_input(special=1)(call) == Work(special=24)
     assert times(5, Work(1, 2, 3, 4, 5, 0, 6)) == Work(5, 10, 15, 20, 25, 0, 30)
     assert elements(()) == 1 and elements((3, 0)) == 0
