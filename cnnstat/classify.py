@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from cnnstat.kinds import DATA_MOVEMENT
 from cnnstat.record import ModuleInfo, OpCall, TensorSpec, Trace
 from cnnstat.report import Work
 from cnnstat.rules import ZERO, rule_for
@@ -364,4 +365,4 @@ def layer_kind(
         return "container"
     if flops:
         return max(flops, key=lambda kind: flops[kind])
-    return "data-movement" if moves else "identity"
+    return DATA_MOVEMENT if moves else "identity"

@@ -16,7 +16,7 @@ from cnnstat.classify import (
     layer_kind,
 )
 from cnnstat.convention import convention_named
-from cnnstat.kinds import KINDS, SQUEEZE_EXCITATION
+from cnnstat.kinds import DATA_MOVEMENT, KINDS, SQUEEZE_EXCITATION
 from cnnstat.notes import notes_on
 from cnnstat.record import ModuleInfo, OpCall, Trace
 from cnnstat.report import (
@@ -168,7 +168,7 @@ class _Share:
         """Take in one operation."""
         rule = rule_for(call.op)
         if rule is None:
-            self.calls["data-movement", kind].append((call, work))
+            self.calls[DATA_MOVEMENT, kind].append((call, work))
             return
         counted_as = SQUEEZE_EXCITATION if block else kind
         self.calls[rule.name_of(call), counted_as].append((call, work))
@@ -188,6 +188,7 @@ class _Share:
                 work=total_work(work for _, work in calls),
                 read=sum(call.inputs[0].numel for call, _ in calls if call.inputs),
                 written=sum(call.outputs[0].numel for call, _ in calls if call.outputs),
+                ops=() if rule == DATA_MOVEMENT else tuple(call for call, _ in calls),
             )
             for (rule, kind), calls in self.calls.items()
         )
@@ -198,7 +199,7 @@ def _shares(trace: Trace, kinds: Kinds, works: Mapping[int, Work]) -> defaultdic
     in_blocks = kinds.in_blocks | kinds.gradients_in_blocks
     for call in trace.ops:
         if call.index in works:
-            kind = kinds.of_op.get(call.index, "data-movement")
+            kind = kinds.of_op.get(call.index, DATA_MOVEMENT)
             shares[call.scope].add(call, works[call.index], kind, call.index in in_blocks)
     return shares
 
@@ -238,6 +239,7 @@ def _layer(
         quoted=quote(tallies),
         tied_to=tuple(parameter.tied_to for parameter in module.params if parameter.tied_to),
         group=group_of.get(module.path, ""),
+        weights={parameter.name: parameter.shape for parameter in own},
         attrs=convolution_attrs(share.heaviest) if share.heaviest else {},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SQUEEZE_EXCITATION = "squeeze-excitation"
+DATA_MOVEMENT = "data-movement"
 
 KINDS = (
     *"attention recurrent standard depthwise pointwise grouped grouped-pointwise transposed".split(),
@@ -15,7 +16,8 @@ KINDS = (
         "activation",
         "pooling",
     ),
-    *"resize dropout elementwise reduction comparison data-movement".split(),
+    *"resize dropout elementwise reduction comparison".split(),
+    DATA_MOVEMENT,
     *"identity container never-called".split(),
 )
 """Convolutions are `standard` to `transposed`; `identity` ran nothing; `container` only holds others."""

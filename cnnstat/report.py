@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from cnnstat.record import OpCall
+
 if TYPE_CHECKING:
     import pandas
     from rich.console import RenderableType
@@ -89,6 +91,9 @@ class Tally:
     """Elements of their first tensor arguments."""
     written: int = 0
     """Elements of their first outputs."""
+    ops: tuple[OpCall, ...] = field(default=(), compare=False, repr=False)
+    """The operations themselves, as many as `calls`: what the formula's letters stand for is read off
+    their shapes. Empty for data movement, and where a report was written without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,8 @@ class Layer:
     """Full names of the parameters above that its own parameters are."""
     group: str = ""
     """Path of the squeeze-and-excitation group that it belongs to; `""`: none."""
+    weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Shapes of its own parameters by name, without those in `tied_to`."""
     attrs: Mapping[str, Any] = field(default_factory=dict)
     """Details of the kind: `kernel`, `stride`, `dilation`, `groups`, `multiplier`, …"""
 

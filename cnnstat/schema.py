@@ -11,15 +11,17 @@ The document, with every count an integer and shapes as lists of sizes:
      "groups": [{"kind", "path", "members", "channels", "squeezed", "params", "macs", "flops"}],
      "layers": [{"path", "type", "kind", "inputs", "outputs", "params", "trainable_params", "buffers",
                  "param_bytes", "buffer_bytes", "macs", "flops", "activations", "calls", "quoted",
-                 "tied_to", "group", "attrs",
+                 "tied_to", "group", "weights": {NAME: SHAPE}, "attrs",
                  "tallies": [{"rule", "kind", "calls", "read", "written",
-                              "macs", "adds", "muls", "compares", "special", "moved", "activations"}]}],
+                              "macs", "adds", "muls", "compares", "special", "moved", "activations",
+                              "ops": [{"op", "times", "args", "outputs"}]}]}],
      "uncounted": {OP: {"count", "where": [{"layer", "count", "inputs", "outputs"}]}},
      "notes": [{"kind", "text", "hint", "where"}],
      "meta": {...}}
 
 Totals and the sums in a layer are written for whoever reads the file; reading takes the tallies and
-adds up again, and refuses a document whose sums disagree with them.
+adds up again, and refuses a document whose sums disagree with them. The operations behind a tally
+(`cnnstat.record_json`) and the shapes of the weights may be missing, as in documents of version 0.1.0.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from cnnstat.errors import ReportError
+from cnnstat.record import OpCall
+from cnnstat.record_json import calls_from_list, calls_to_list
 from cnnstat.report import (
     SCHEMA,
     Group,
@@ -108,6 +112,7 @@ def _layer_to_dict(layer: Layer) -> dict[str, Any]:
         "quoted": layer.quoted,
         "tied_to": list(layer.tied_to),
         "group": layer.group,
+        "weights": {name: list(shape) for name, shape in layer.weights.items()},
         "attrs": dict(layer.attrs),
         "tallies": [
             {
@@ -117,6 +122,7 @@ def _layer_to_dict(layer: Layer) -> dict[str, Any]:
                 "read": tally.read,
                 "written": tally.written,
                 **asdict(tally.work),
+                "ops": calls_to_list(tally.ops),
             }
             for tally in layer.tallies
         ],
@@ -202,6 +208,10 @@ class _Reader:
             raise ReportError(f"{self.where}.{key}: expected a list of shapes")
         return tuple(tuple(shape) for shape in items)
 
+    def optional(self, key: str, kind: type) -> Any:
+        """What came into the schema later; its empty value where the document is older."""
+        return self.get(key, kind) if key in self.value else kind()
+
     def objects(self, key: str) -> list[_Reader]:
         place = f"{self.where}.{key}"
         return [_Reader(item, f"{place}[{n}]") for n, item in enumerate(self.get(key, list))]
@@ -250,8 +260,9 @@ def _read(reader: _Reader, cls: type[R]) -> R:
 
 def _read_layer(reader: _Reader) -> Layer:
     counts = ("params", "trainable_params", "buffers", "param_bytes", "buffer_bytes", "calls")
+    path = reader.text("path")
     return Layer(
-        path=reader.text("path"),
+        path=path,
         type=reader.text("type"),
         kind=reader.text("kind"),
         inputs=reader.shapes("inputs"),
@@ -265,14 +276,23 @@ def _read_layer(reader: _Reader) -> Layer:
                 read=tally.count("read"),
                 written=tally.count("written"),
                 work=tally.flat(Work),
+                ops=_read_calls(tally, path),
             )
             for tally in reader.objects("tallies")
         ),
         quoted=reader.count("quoted"),
         tied_to=reader.texts("tied_to"),
         group=reader.text("group"),
+        weights={name: tuple(shape) for name, shape in reader.optional("weights", dict).items()},
         attrs=reader.get("attrs", dict),
     )
+
+
+def _read_calls(tally: _Reader, path: str) -> tuple[OpCall, ...]:
+    try:
+        return calls_from_list(tally.optional("ops", list), path)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ReportError(f"{tally.where}.ops: not a list of operations ({error})") from None
 
 
 def _check_sums(report: Report, totals: Any) -> None:

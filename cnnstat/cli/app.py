@@ -93,7 +93,7 @@ def summary(
             engine=engine,
             convention=convention,
         )
-        outputs.emit(report, view, color=color, quiet=quiet)
+        outputs.emit_report(report, view, color=color, quiet=quiet)
 
 
 @app.command()

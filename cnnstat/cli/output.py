@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +17,15 @@ from cnnstat.errors import CnnstatError, OutputError
 
 if TYPE_CHECKING:
     from cnnstat.render.base import Renderer, View
+    from cnnstat.render.document import Document
     from cnnstat.report import Report
 
 FAILED = 2
 """Exit code for wrong input and for everything that kept us from an answer."""
+
+
+Draw = Callable[["Renderer", "View"], str]
+"""Draws what is shown with a renderer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +58,20 @@ class Outputs:
         on_stdout = not paths or Path("-") in paths
         return cls((named or renderer("table")) if on_stdout else None, tuple(files.values()))
 
-    def emit(self, report: Report, view: View, *, color: str, quiet: bool) -> None:
-        """Render everything, then write the files, then the standard output."""
+    def emit(
+        self, draw: Draw, view: View, *, color: str, quiet: bool, notes: Callable[[], None]
+    ) -> None:
+        """Render everything, then write the files, then the standard output.
+
+        `notes` says on the standard error what no rendering had a place for.
+        """
         from cnnstat.render.base import write
 
-        documents = {path: renderer.render(report, view) for path, renderer in self.files}
+        documents = {path: draw(renderer, view) for path, renderer in self.files}
         printed = ""
         if self.stdout is not None:
             on_screen = replace(view, width=room(view.width), color=colored(color))
-            printed = self.stdout.render(report, on_screen)
+            printed = draw(self.stdout, on_screen)
         write(documents)
         renderers = [renderer for _, renderer in self.files]
         if self.stdout is not None:
@@ -70,9 +80,34 @@ class Outputs:
         if quiet:
             return
         if not any(renderer.carries_notes for renderer in renderers):
-            tell_notes(report)
+            notes()
         for path in documents:
             tell(f"wrote {path}")
+
+    def emit_report(self, report: Report, view: View, *, color: str, quiet: bool) -> None:
+        """`emit` for a report."""
+        self.emit(
+            lambda renderer, view: renderer.render(report, view),
+            view,
+            color=color,
+            quiet=quiet,
+            notes=lambda: tell_notes(report),
+        )
+
+    def emit_document(self, document: Document, view: View, *, color: str, quiet: bool) -> None:
+        """`emit` for a document."""
+
+        def notes() -> None:
+            for note in document.notes:
+                tell(f"cnnstat: note: {note}")
+
+        self.emit(
+            lambda renderer, view: renderer.draw(document, view),
+            view,
+            color=color,
+            quiet=quiet,
+            notes=notes,
+        )
 
 
 def room(given: int | None) -> int | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from cnnstat.errors import OutputError
+from cnnstat.render.document import Document
 from cnnstat.report import Report
 
 RANKS = (
@@ -82,7 +83,7 @@ class View:
 
 
 class Renderer(Protocol):
-    """One way to write a report."""
+    """One way to write a report, or a document about reports."""
 
     name: str
     """What `--format` calls it."""
@@ -92,6 +93,10 @@ class Renderer(Protocol):
     """Whether the text holds the report's notes; otherwise they go to the standard error."""
 
     def render(self, report: Report, view: View) -> str:
+        """The whole report, with a final newline."""
+        ...
+
+    def draw(self, document: Document, view: View) -> str:
         """The whole document, with a final newline."""
         ...
 

@@ -11,6 +11,7 @@ import csv
 from io import StringIO
 
 from cnnstat.render.base import View
+from cnnstat.render.document import Document
 from cnnstat.render.rows import Row, own_rows, select
 from cnnstat.render.table import Table
 from cnnstat.report import Report, Shapes, Uncounted
@@ -49,6 +50,11 @@ class CsvRenderer:
     def render(self, report: Report, view: View) -> str:
         """A line of names and a line per module. The notes do not fit into it."""
         return csv_text([COLUMNS, *(_cells(row) for row in _rows(report, view))])
+
+    def draw(self, document: Document, view: View) -> str:
+        """The document's records under their names."""
+        names = tuple(document.records[0]) if document.records else ()
+        return csv_text([names, *(tuple(row.values()) for row in document.records)])
 
 
 def csv_text(lines: list[tuple[object, ...]]) -> str:

@@ -6,6 +6,7 @@ from html import escape
 
 from cnnstat.render import summary
 from cnnstat.render.base import View
+from cnnstat.render.document import Document, Text
 from cnnstat.render.layers import layer_table
 from cnnstat.render.rows import select
 from cnnstat.render.table import Table
@@ -15,6 +16,7 @@ from cnnstat.report import Report
 _STYLE = """
 .cnnstat { font: 13px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums }
 .cnnstat h2 { font-size: 1.25em; margin: 0 }
+.cnnstat h3 { font-size: 1em; margin: 1em 0 .2em }
 .cnnstat p, .cnnstat ul { margin: .4em 0 1em }
 .cnnstat table { border-collapse: collapse; margin: 0 0 1em }
 .cnnstat th, .cnnstat td { padding: .1em .8em .1em 0; text-align: left; border: 0;
@@ -38,6 +40,40 @@ class HtmlRenderer:
         """A whole page; the tree is indented, and an open module's row is faint."""
         head = f'<meta charset="utf-8">\n<title>{escape(report.name)} · cnnstat</title>'
         return f"<!doctype html>\n{head}\n{fragment(report, view)}"
+
+    def draw(self, document: Document, view: View) -> str:
+        """A whole page of a document."""
+        head = (
+            f'<meta charset="utf-8">\n<title>{escape(" · ".join(document.title))} · cnnstat</title>'
+        )
+        return f"<!doctype html>\n{head}\n{document_fragment(document)}"
+
+
+def document_fragment(document: Document) -> str:
+    """The document as one `div` with its style, for a notebook."""
+    parts = [
+        f'<div class="cnnstat">\n<style>{_STYLE}</style>\n',
+        f"<h2>{escape(' · '.join(document.title))}</h2>\n",
+        f"<p><small>{escape(' · '.join(document.circumstances))}</small></p>\n",
+    ]
+    for block in document.blocks:
+        if isinstance(block, Text):
+            parts.append(_TEXTS[block.role].format(escape(block.text)))
+        else:
+            parts.append(f"<h3>{escape(block.title)}</h3>\n" if block.title else "")
+            parts.append(html_table(block.table) if block.table.lines else "")
+            parts.append(f"<p><small>{escape(block.after)}</small></p>\n" if block.after else "")
+    notes = "".join(f"<li>{escape(note)}</li>\n" for note in document.notes)
+    parts += [f"<ul>\n{notes}</ul>\n" if notes else "", "</div>\n"]
+    return "".join(parts)
+
+
+_TEXTS = {
+    "plain": "<p>{}</p>\n",
+    "quiet": "<p><small>{}</small></p>\n",
+    "formula": "<p><code>{}</code></p>\n",
+    "warning": '<p class="gap">{}</p>\n',
+}
 
 
 def fragment(report: Report, view: View | None = None) -> str:

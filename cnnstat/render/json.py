@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from cnnstat.render.base import View
+from cnnstat.render.document import Document
 from cnnstat.report import Report
+from cnnstat.schema import dump
 
 
 class JsonRenderer:
@@ -16,3 +18,7 @@ class JsonRenderer:
     def render(self, report: Report, view: View) -> str:
         """One document; its form is described in `cnnstat.schema`."""
         return report.to_json()
+
+    def draw(self, document: Document, view: View) -> str:
+        """The document's data, whatever its body shows."""
+        return dump(document.data)

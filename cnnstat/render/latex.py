@@ -6,6 +6,7 @@ import re
 
 from cnnstat.render import summary
 from cnnstat.render.base import View
+from cnnstat.render.document import Document, Figure, Text
 from cnnstat.render.layers import layer_table
 from cnnstat.render.rows import READABLE_ROWS, select
 from cnnstat.render.table import Line, Table
@@ -60,6 +61,29 @@ class LatexRenderer:
             kinds = summary.kind_table(report)
             parts.append(_float(kinds, f"{report.name} by kind.", f"tab:{label}-kinds", [], False))
         return "\n\n".join(parts) + "\n"
+
+    def draw(self, document: Document, view: View) -> str:
+        """Paragraphs, and a table in a float each, or a long one over pages."""
+        figures = [block for block in document.blocks if isinstance(block, Figure)]
+        long = any(len(figure.table.lines) > READABLE_ROWS + 1 for figure in figures)
+        parts = [f"% \\usepackage{{{'booktabs, longtable' if long else 'booktabs'}}}"]
+        name = " · ".join(document.title)
+        stem = _label(name)
+        for block in document.blocks:
+            if isinstance(block, Text):
+                parts.append(f"{{\\footnotesize {escape(block.text)}\\par}}")
+            elif block.table.lines:
+                caption = f"{name}: {block.title}." if block.title else f"{name}."
+                label = f"tab:{stem}-{_label(block.title)}" if block.title else f"tab:{stem}"
+                over_pages = len(block.table.lines) > READABLE_ROWS + 1
+                after = [f"{block.after}."] if block.after else []
+                parts.append(_float(block.table, caption, label, after, over_pages))
+        parts += [f"{{\\footnotesize {escape(note)}\\par}}" for note in document.notes]
+        return "\n\n".join(parts) + "\n"
+
+
+def _label(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower() or "model"
 
 
 def escape(text: str) -> str:

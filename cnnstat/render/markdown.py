@@ -6,6 +6,7 @@ import re
 
 from cnnstat.render import summary
 from cnnstat.render.base import View
+from cnnstat.render.document import Document, Text
 from cnnstat.render.layers import layer_table
 from cnnstat.render.rows import select
 from cnnstat.render.table import Column, Line, Table, width
@@ -38,6 +39,29 @@ class MarkdownRenderer:
             "\n".join(f"- {escape(summary.note_text(note))}" for note in summary.notes(report)),
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
+
+    def draw(self, document: Document, view: View) -> str:
+        """A heading, then paragraphs and tables, each with its own."""
+        parts = [
+            f"## {escape(' · '.join(document.title))}",
+            escape(" · ".join(document.circumstances)),
+        ]
+        for block in document.blocks:
+            if isinstance(block, Text):
+                parts.append(_paragraph(block))
+            else:
+                parts.append(f"### {escape(block.title)}" if block.title else "")
+                parts.append(markdown_table(block.table) if block.table.lines else "")
+                parts.append(f"*{escape(block.after)}*" if block.after else "")
+        parts.append("\n".join(f"- {escape(note)}" for note in document.notes))
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _paragraph(text: Text) -> str:
+    if text.role == "formula":
+        fence = "``" if "`" in text.text else "`"
+        return f"{fence}{text.text}{fence}"
+    return f"**{escape(text.text)}**" if text.role == "warning" else escape(text.text)
 
 
 def escape(text: str) -> str:

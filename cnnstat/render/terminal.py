@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from io import StringIO
 from typing import TYPE_CHECKING
 
 from cnnstat.render import summary
 from cnnstat.render.base import View
+from cnnstat.render.document import Document, Figure, Text
 from cnnstat.render.layers import layer_table, uncounted_text
 from cnnstat.render.rows import select
 from cnnstat.render.table import GAP, Line, Table, width
@@ -15,7 +17,7 @@ from cnnstat.report import Report
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
-    from rich.text import Text
+    from rich.text import Text as RichText
 
 _UNCOUNTED_SHOWN = 12
 """Places of operations without a rule that are listed, unless the view shows all."""
@@ -34,6 +36,10 @@ class TableRenderer:
     def render(self, report: Report, view: View) -> str:
         """Plain text, or text with colour codes where the view asks for them."""
         return text_of(report_lines(report, view), color=view.color)
+
+    def draw(self, document: Document, view: View) -> str:
+        """The same for a document."""
+        return text_of(document_lines(document, view.width), color=view.color)
 
 
 class ReportView:
@@ -64,10 +70,10 @@ def text_of(lines: list[list[Part]], *, color: bool) -> str:
     return out.getvalue()
 
 
-def _styled(line: list[Part]) -> Text:
-    from rich.text import Text
+def _styled(line: list[Part]) -> RichText:
+    from rich.text import Text as RichText
 
-    text = Text(no_wrap=True, overflow="ignore", end="\n")
+    text = RichText(no_wrap=True, overflow="ignore", end="\n")
     for part, style in line:
         text.append(part, style)
     text.rstrip()
@@ -148,12 +154,43 @@ def _gaps(report: Report, view: View) -> list[list[Part]]:
 
 
 def _notes(report: Report, room: int | None) -> list[list[Part]]:
+    return _note_lines(map(summary.note_text, summary.notes(report)), room)
+
+
+def _note_lines(notes: Iterable[str], room: int | None) -> list[list[Part]]:
     lines: list[list[Part]] = []
-    for note in summary.notes(report):
-        first, *others = wrapped(summary.note_text(note), None if room is None else room - 6)
+    for note in notes:
+        first, *others = wrapped(note, None if room is None else room - 6)
         lines.append([("note: ", "cyan"), (first, "")])
         lines += [[("      " + text, "")] for text in others]
     return [[], *lines] if lines else []
+
+
+# A document
+
+_TEXT_STYLES = {"plain": "", "quiet": "dim", "formula": "cyan", "warning": "yellow"}
+
+
+def document_lines(document: Document, room: int | None) -> list[list[Part]]:
+    """The whole document as styled lines, none wider than the room unless a number is."""
+    lines = _joined(list(document.title), room, "bold", "")
+    lines += _joined(list(document.circumstances), room, "dim", "dim")
+    before: Text | Figure | None = None
+    for block in document.blocks:
+        # Paragraphs of one kind stand together; everything else has a line of air before it.
+        together = (
+            isinstance(block, Text) and isinstance(before, Text) and block.role == before.role
+        )
+        lines += [] if together else [[]]
+        if isinstance(block, Text):
+            style = _TEXT_STYLES[block.role]
+            lines += [[(text, style)] for text in wrapped(block.text, room)]
+        else:
+            lines += [[(text, "bold")] for text in wrapped(block.title, room) if text]
+            lines += table_lines(block.table, room)
+            lines += [[(text, "dim")] for text in wrapped(block.after, room) if text]
+        before = block
+    return lines + _note_lines(document.notes, room)
 
 
 # A table as lines

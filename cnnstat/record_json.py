@@ -1,0 +1,70 @@
+"""Operations as JSON values and back: each distinct call once, with how often it ran.
+
+A tensor is written `{"float32": [1, 3, 224, 224]}`, so that a list stays a list of numbers; arguments left
+at `None` are not written. Which storage held a tensor is not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cnnstat.record import OpCall, TensorSpec
+
+_ITEMSIZES = {
+    **dict.fromkeys(("float64", "int64", "uint64", "complex64"), 8),
+    **dict.fromkeys(("float32", "int32", "uint32", "qint32", "complex32"), 4),
+    **dict.fromkeys(("float16", "bfloat16", "int16", "uint16"), 2),
+    "complex128": 16,
+}
+"""Bytes of an element; of any other type, one."""
+
+
+def calls_to_list(calls: Iterable[OpCall]) -> list[dict[str, Any]]:
+    """`[{"op", "times", "phase", "args", "outputs"}]`; the phase only where it is not forward."""
+    entries: dict[str, dict[str, Any]] = {}
+    for call in calls:
+        entry: dict[str, Any] = {"op": call.op, "times": 0}
+        if call.phase != "forward":
+            entry["phase"] = call.phase
+        entry["args"] = {k: _value(v) for k, v in call.args.items() if v is not None}
+        entry["outputs"] = [_value(spec) for spec in call.outputs]
+        entries.setdefault(repr(entry), entry)["times"] += 1
+    return list(entries.values())
+
+
+def calls_from_list(entries: Iterable[Mapping[str, Any]], scope: str) -> tuple[OpCall, ...]:
+    """The calls again, as many as there were. Raises `ValueError` or `TypeError` for anything else."""
+    calls: list[OpCall] = []
+    for entry in entries:
+        call = OpCall(
+            index=len(calls),
+            op=str(entry["op"]),
+            scope=scope,
+            args={name: _parsed(value) for name, value in entry["args"].items()},
+            outputs=tuple(_tensor(value) for value in entry["outputs"]),
+            phase=str(entry.get("phase", "forward")),
+        )
+        calls += [call] * int(entry["times"])
+    return tuple(calls)
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, TensorSpec):
+        return {value.dtype: list(value.shape)}
+    if isinstance(value, tuple):
+        return [_value(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _parsed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _tensor(value)
+    return tuple(_parsed(item) for item in value) if isinstance(value, list) else value
+
+
+def _tensor(value: Mapping[str, list[int]]) -> TensorSpec:
+    ((dtype, shape),) = value.items()
+    if not all(type(size) is int for size in shape):
+        raise ValueError(f"{shape!r} is no shape")
+    return TensorSpec(tuple(shape), dtype, _ITEMSIZES.get(dtype, 1))
