@@ -214,7 +214,7 @@ def _layer(
     users: Mapping[int, str],
     ran: Collection[str],
     group_of: Mapping[str, str],
-    quote: Callable[[Iterable[Tally]], int],
+    quote: Callable[[Layer, bool], int],
 ) -> Layer:
     own = [parameter for parameter in module.params if not parameter.tied_to]
     buffers = [buffer for buffer in module.buffers if not buffer.tied_to]
@@ -223,7 +223,7 @@ def _layer(
     kind = layer_kind(module, leaf, works, users, moves=module.path in ran)
     if group_of.get(module.path) == module.path:
         kind = SQUEEZE_EXCITATION
-    return Layer(
+    layer = Layer(
         path=module.path,
         type=module.type,
         kind=kind,
@@ -236,12 +236,14 @@ def _layer(
         buffer_bytes=sum(buffer.nbytes for buffer in buffers),
         calls=module.calls,
         tallies=tallies,
-        quoted=quote(tallies),
         tied_to=tuple(parameter.tied_to for parameter in module.params if parameter.tied_to),
         group=group_of.get(module.path, ""),
         weights={parameter.name: parameter.shape for parameter in own},
         attrs=convolution_attrs(share.heaviest) if share.heaviest else {},
     )
+    quoted = quote(layer, leaf)
+    # Most have none, and a copy takes time.
+    return replace(layer, quoted=quoted) if quoted else layer
 
 
 def _common(paths: Iterable[str]) -> str:

@@ -1,4 +1,5 @@
 import warnings
+from typing import get_args
 
 import pytest
 import torch
@@ -6,9 +7,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from cnnstat.analysis import analyze
-from cnnstat.convention import CONVENTIONS, Convention, Weights, convention_named, requote
+from cnnstat.cli.options import ConventionOption
+from cnnstat.convention import CONVENTIONS, convention_named, requote
 from cnnstat.errors import SpecError
-from cnnstat.report import Tally, Work
+from cnnstat.quoting import Convention, Uses, Weights
+from cnnstat.render.base import View
+from cnnstat.render.rows import select
+from cnnstat.report import Layer, Report, Tally, Work
 from cnnstat.rules import all_rules
 
 
@@ -139,38 +144,130 @@ def test_fused_attention_is_quoted_as_its_products():
     assert analyze(Fused(), (2, 5, 8), convention="fvcore").totals.quoted == 2 * 400
 
 
-def test_quoting_again_is_quoting_at_once():
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_quoting_again_is_quoting_at_once(name):
     plain = analyze(net(), (2, 3, 12, 14))
-    other = analyze(net(), (2, 3, 12, 14), convention="fvcore")
-    assert requote(plain, "fvcore") == other
+    other = analyze(net(), (2, 3, 12, 14), convention=name)
+    assert requote(plain, name) == other
     assert requote(other, "macs") == plain
-    assert other.totals.quoted > plain.totals.quoted
+    assert (other.totals.quoted == plain.totals.quoted) == (name == "macs")
     assert [row.work for row in other.layers] == [row.work for row in plain.layers]
 
 
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_a_saved_report_is_quoted_as_it_was_before(name):
+    report = analyze(Attention(), (2, 6, 8))
+    assert requote(Report.from_json(report.to_json()), name) == requote(report, name)
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_the_layers_of_a_kind_and_the_rest_are_quoted_as_the_whole(name):
+    report = analyze(net(), (2, 3, 12, 14), convention=name)
+    rows = select(report, View(kinds=("standard", "normalisation"))).rows
+    convs = [layer for layer in report.layers if layer.kind in ("standard", "normalisation")]
+    quoted = sum(layer.quoted for layer in convs)
+    assert sum(row.totals.quoted for row in rows if row.role == "layer") == quoted
+    assert sum(row.totals.quoted for row in rows) == report.totals.quoted
+
+
+def layer(*tallies, **details):
+    return Layer(**{"path": "a", "type": "Thing", "kind": "linear", "tallies": tallies, **details})
+
+
+def convention(**weights):
+    return Convention(name="test", title="test", includes="", unit="MACs", **weights)
+
+
 def test_weights():
-    convention = Convention(
-        name="test",
-        title="test",
-        includes="",
-        rules={"a": Weights(macs=1, read=2, written=3)},
-        default=Weights(read=10),
-    )
-    # 5 + 2·7 + 3·11; then 10·1
-    assert convention.quote([tally("a", 5, 7, 11), tally("b", 100, 1, 100)]) == 52 + 10
-    assert convention.quote([]) == 0
+    rules = {"a": Weights(macs=1, adds=2, compares=3, read=5, written=7)}
+    quote = convention(rules=rules, default=Weights(read=10)).quote
+    work = Work(macs=11, adds=13, compares=17, muls=1000, special=1000)
+    one = Tally(rule="a", kind="linear", calls=1, work=work, read=19, written=23)
+    # 11 + 2·13 + 3·17 + 5·19 + 7·23; then 10·1
+    assert quote(layer(one, tally("b", 100, 1, 100)), leaf=True) == 344 + 10
+    assert quote(layer(), leaf=True) == 0
+
+
+def test_weights_inside_a_class_go_before_those_of_everywhere():
+    quote = convention(
+        rules={"a": Weights(macs=1), "b": Weights(macs=1)},
+        default=Weights(macs=100),
+        modules={"Inner": {"a": Weights(macs=2), "c": Weights()}},
+    ).quote
+    tallies = [tally("a", 3), tally("b", 5), tally("c", 7)]
+    assert quote(layer(*tallies), leaf=True) == 3 + 5 + 700
+    assert quote(layer(*tallies, type="Inner"), leaf=True) == 2 * 3 + 5 + 0
+
+
+def test_parameters_count_as_often_as_the_first_that_is_about_them_says():
+    quote = convention(
+        parameters=(
+            Uses("positions", ("weight", "bias"), layers="*Conv*"),
+            Uses("samples", ("weight", "bias")),
+            Uses("steps", ("*weight*",)),
+        )
+    ).quote
+    held = {"weight": (4, 3), "bias": (4,), "weight_ih_l0": (5, 2), "scale": (1000,)}
+    # Output (2, 4, 6, 7): 2 samples, 2·6·7 positions, 2·4 steps.
+    conv = layer(type="MyConv2d", weights=held, outputs=((2, 4, 6, 7),), calls=1)
+    assert quote(conv, leaf=True) == 16 * 84 + 10 * 8
+    other = layer(weights=held, outputs=((2, 4, 6, 7),), calls=3)
+    assert quote(other, leaf=True) == 3 * (16 * 2 + 10 * 8)
+    assert quote(other, leaf=False) == 0
+    assert quote(layer(weights=held), leaf=True) == 0  # never called
+    assert quote(layer(weights={"weight": (3,)}, outputs=((),), calls=1), leaf=True) == 3
+
+
+def test_convolutions_alone():
+    report = analyze(net(), (2, 3, 12, 14), convention="conv")
+    linear = 2 * 36 * 5
+    assert report.totals.quoted == report.totals.macs - linear
+
+
+def test_two_for_each_mac():
+    report = analyze(Attention(), (2, 6, 8), convention="two-per-mac")
+    # qkv, the two products of two heads of width 4, proj
+    assert report.totals.quoted == 2 * (2 * 6 * 8 * 24 + 2 * 2 * 2 * 6 * 6 * 4 + 2 * 6 * 8 * 8)
 
 
 def test_names():
     assert all(convention_named(name).name == name for name in CONVENTIONS)
-    for convention in CONVENTIONS.values():
-        assert convention.title and convention.includes
+    for each in CONVENTIONS.values():
+        assert each.title and each.includes and each.misses
+        # They are read as sentences, one a line of a table.
+        assert not each.includes.endswith(".") and not each.misses.endswith(".")
+        assert (each.tool in each.versions and each.versions) or not (each.tool or each.versions)
     with pytest.raises(SpecError, match="timms") as error:
         convention_named("timms")
     assert "macs" in str(error.value) or "macs" in (error.value.hint or "")
 
 
-def test_weights_are_of_rules_that_exist():
-    names = {rule.name for rule in all_rules()}
-    for convention in CONVENTIONS.values():
-        assert {name.partition(".")[0] for name in convention.rules} <= names
+def test_the_command_line_names_them_all():
+    help_text = get_args(ConventionOption)[1].help
+    assert all(name in help_text for name in CONVENTIONS)
+
+
+def test_weights_are_of_rules_and_variants_that_exist():
+    variants = {
+        "batch_norm": ".plain .batch .batch.plain",
+        **dict.fromkeys(("layer_norm", "group_norm", "instance_norm"), ".plain"),
+        "adaptive_avg_pool": ".1d .3d",
+        "upsample_nearest": ".exact .1d .3d .exact.1d .exact.3d",
+        **dict.fromkeys(
+            (f"upsample_{name}" for name in ("linear", "bilinear", "bicubic", "trilinear")),
+            ".antialiased",
+        ),
+    }
+    known = {
+        rule.name + variant
+        for rule in all_rules()
+        for variant in ("", *variants.get(rule.name, "").split())
+    }
+    for each in CONVENTIONS.values():
+        for rules in (each.rules, *each.modules.values()):
+            assert set(rules) <= known
+
+
+def test_classes_are_those_of_torch():
+    for each in CONVENTIONS.values():
+        assert all(hasattr(nn, name) for name in each.modules)

@@ -65,7 +65,8 @@ ConventionOption = Annotated[
         "-c",
         "--convention",
         metavar="NAME",
-        help="How work is quoted: macs (papers, torchvision), fvcore (timm's published figures).",
+        help="How work is quoted: macs (papers, torchvision), two-per-mac, conv, fvcore (timm's "
+        "published figures), flop-counter (torch's), ptflops, thop, torchinfo, calflops.",
     ),
 ]
 EngineOption = Annotated[

@@ -164,7 +164,7 @@ def _list(report: Report, view: View) -> Selection:
     if view.kinds:
         _check_kinds(report, view.kinds)
         kinds = frozenset(view.kinds)
-        parts = ((layer, _part(report, layer, kinds)) for layer in report.layers)
+        parts = ((layer, _part(report, layer, kinds, parents)) for layer in report.layers)
         matching = [
             _listed(part, _in_layer(report, layer), parents) for layer, part in parts if part
         ]
@@ -207,7 +207,7 @@ def _listed(layer: Layer, uncounted: tuple[Uncounted, ...], parents: set[str]) -
     )
 
 
-def _part(report: Report, layer: Layer, kinds: frozenset[str]) -> Layer | None:
+def _part(report: Report, layer: Layer, kinds: frozenset[str], parents: set[str]) -> Layer | None:
     """What of a layer is of these kinds, or `None`: parameters and work as in `Report.kinds`."""
     belongs = ("squeeze-excitation" if layer.group else layer.kind) in kinds
     tallies = tuple(tally for tally in layer.tallies if tally.kind in kinds)
@@ -218,7 +218,9 @@ def _part(report: Report, layer: Layer, kinds: frozenset[str]) -> Layer | None:
     if len(tallies) == len(layer.tallies):
         return part
     convention = CONVENTIONS.get(report.convention)
-    return replace(part, tallies=tallies, quoted=convention.quote(tallies) if convention else 0)
+    part = replace(part, tallies=tallies)
+    leaf = belongs and layer.path not in parents
+    return replace(part, quoted=convention.quote(part, leaf) if convention else 0)
 
 
 def _work_alone(layer: Layer, kind: str) -> Layer:
