@@ -9,7 +9,7 @@ from cnnstat.render.base import View
 from cnnstat.render.document import Document, Figure, Text
 from cnnstat.render.layers import layer_table
 from cnnstat.render.rows import READABLE_ROWS, select
-from cnnstat.render.table import Line, Table
+from cnnstat.render.table import Column, Line, Table
 from cnnstat.report import Report
 
 _SPECIAL = {
@@ -32,6 +32,9 @@ _SPECIAL = {
     "≥": r"$\geq$",
     "→": r"$\to$",
     "–": r"\textendash{}",
+    "−": r"$-$",
+    "÷": r"$\div$",
+    "α": r"$\alpha$",
     "·": r"$\cdot$",
     "…": r"\ldots{}",
 }
@@ -113,7 +116,7 @@ def _remarks(report: Report, more: str) -> list[str]:
 
 def _float(table: Table, caption: str, label: str, remarks: list[str], long: bool) -> str:
     table = table.without_ornaments()
-    columns = "".join("r" if column.numeric else "l" for column in table.columns)
+    columns = "".join(map(_alignment, table.columns))
     titles = " & ".join(escape(column.title) for column in table.columns) + r" \\"
     body: list[str] = []
     for line in table.lines:
@@ -129,6 +132,10 @@ def _float(table: Table, caption: str, label: str, remarks: list[str], long: boo
     head = [r"\begin{table}", r"\centering", name, f"\\begin{{tabular}}{{{columns}}}", r"\toprule"]
     tail = [r"\bottomrule", r"\end{tabular}", *([r"\par\smallskip"] if notes else []), *notes]
     return "\n".join([*head, titles, r"\midrule", *body, *tail, r"\end{table}"])
+
+
+def _alignment(column: Column) -> str:
+    return "r" if column.numeric else r"p{.5\linewidth}" if column.prose else "l"
 
 
 def _row(line: Line) -> str:

@@ -36,6 +36,9 @@ class Column:
     """May be shortened from the left."""
     ornament: bool = False
     """Leaves before anything is shortened, and is for terminals alone."""
+    prose: bool = False
+    """Sentences, in the last column alone: on a terminal they take the room that is left, on as many
+    lines as it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

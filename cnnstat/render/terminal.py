@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _UNCOUNTED_SHOWN = 12
 """Places of operations without a rule that are listed, unless the view shows all."""
 
+_SHORTEST_PROSE = 30
+"""Sentences in a narrower column than this are harder to read than below their line."""
+
 Part = tuple[str, str]
 """A text and its style; a line is a list of parts."""
 
@@ -198,6 +201,8 @@ def document_lines(document: Document, room: int | None) -> list[list[Part]]:
 
 def table_lines(table: Table, room: int | None) -> list[list[Part]]:
     """Titles, a rule, the lines; another rule above a total."""
+    if table.columns and table.columns[-1].prose and room is not None:
+        return _with_prose(table, room)
     fitted = table.fit(room)
     widths = fitted.widths()
     rule: list[Part] = [("─" * (sum(widths) + len(GAP) * (len(widths) - 1)), "dim")]
@@ -208,6 +213,35 @@ def table_lines(table: Table, room: int | None) -> list[list[Part]]:
             lines.append(rule)
         lines.append(_line(fitted, line, widths, ""))
     return lines
+
+
+def _with_prose(table: Table, room: int) -> list[list[Part]]:
+    """The last column's sentences beside the others where there is room for them, else below."""
+    others = table.only(table.columns[:-1])
+    taken = sum(others.fit(room).widths()) + len(GAP) * len(others.columns)
+    beside = room - taken >= _SHORTEST_PROSE
+    title, *rest = table_lines(others, room)
+    rule, *rows = rest
+    indent = " " * (taken if beside else 4)
+    if beside:
+        title = [*_padded(title, taken), (table.columns[-1].title, "bold")]
+        rule = [("─" * room, "dim")]
+    lines = [title, rule]
+    sentences = iter(line.cells[-1] for line in table.lines)
+    for row in rows:
+        lines.append(row)
+        if row == rest[0]:  # the rule above a total
+            continue
+        text = wrapped(next(sentences), room - len(indent))
+        if beside and text[0]:
+            lines[-1] = [*_padded(row, taken), (text.pop(0), "")]
+        lines += [[(indent + part, "")] for part in text if part]
+    return lines
+
+
+def _padded(line: list[Part], size: int) -> list[Part]:
+    used = sum(width(text) for text, _ in line)
+    return [*line, (" " * (size - used), "")]
 
 
 def _line(table: Table, line: Line, widths: tuple[int, ...], style: str) -> list[Part]:

@@ -12,6 +12,7 @@ from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
 from cnnstat.rules.activation import GELU, RELU
 from cnnstat.rules.base import counts, elements, times
+from cnnstat.rules.derivation import Derivation, Letter, sizes
 from cnnstat.rules.normalisation import SOFTMAX
 
 _SOURCE = "Vaswani et al. 2017, Attention Is All You Need (arXiv 1706.03762), equation 1"
@@ -25,6 +26,39 @@ _FUSED = (
 )
 
 
+def _derive(call: OpCall) -> Derivation:
+    q, k, v = (spec.shape for spec in call.inputs[:3])
+    batch = elements(call.output.shape[:-2])
+    named = (
+        Letter("B", batch, f"batch × heads: output {sizes(call.output.shape)}"),
+        Letter("L", q[-2], f"queries: {sizes(q)}"),
+        Letter("S", k[-2], f"keys: {sizes(k)}"),
+        Letter("E", q[-1], f"width of queries and keys: {sizes(q)}"),
+        Letter("V", v[-1], f"width of values: {sizes(v)}"),
+    )
+    masked = any(call.get(name) for name in ("attn_mask", "attn_bias", "is_causal"))
+    formulas = {
+        "macs": "B·L·S·(E + V)",
+        "adds": "2·B·L·S + B·L·S" if masked else "2·B·L·S",
+        "compares": "B·L·S",
+        "special": "2·B·L·S",
+        "activations": "B·L·S + B·L·V",
+    }
+    if (
+        elements(q) == batch * q[-2] * q[-1]
+        and _repeats(call) * elements(k) == batch * k[-2] * k[-1]
+    ):
+        formulas["muls"] = "B·L·E + B·S·E"
+    return Derivation(formulas, named)
+
+
+def _repeats(call: OpCall) -> int:
+    """Query heads for each key head: heads are repeated only where that is asked for, or fused."""
+    q, k = (spec.shape for spec in call.inputs[:2])
+    grouped = call.op in _FUSED or call.get("enable_gqa", False)
+    return q[-3] // k[-3] if grouped and len(q) > 2 else 1
+
+
 @counts(
     "aten.scaled_dot_product_attention",
     "higher_order.flex_attention",
@@ -32,6 +66,7 @@ _FUSED = (
     family="attention",
     formula="B·L·S·(E + V) MACs, the scaling of q and k, the mask's addition, a softmax of B·L·S",
     source=_SOURCE,
+    derive=_derive,
 )
 def attention(call: OpCall) -> Work:
     """softmax(q·kᵀ/√E + mask)·v. Grouped key heads cost what repeated ones would.
@@ -40,10 +75,8 @@ def attention(call: OpCall) -> Work:
     """
     q, k, v = call.inputs[:3]
     masked = any(call.get(name) for name in ("attn_mask", "attn_bias", "is_causal"))
-    # Leading sizes may be broadcast; heads are repeated only where that is asked for or fused.
-    grouped = call.op in _FUSED or call.get("enable_gqa", False)
-    repeats = q.shape[-3] // k.shape[-3] if grouped and len(q.shape) > 2 else 1
-    batch = elements(call.output.shape[:-2])
+    repeats = _repeats(call)
+    batch = elements(call.output.shape[:-2])  # leading sizes may be broadcast
     # Queries and keys by the fourth root each, as the unfused form of torch does.
     return _attention(q, k, v, batch, masked) + Work(muls=q.numel + repeats * k.numel)
 

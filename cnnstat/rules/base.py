@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
+from cnnstat.rules.derivation import Derivation, complete
 
 Count = Callable[[OpCall], Work]
 Variant = Callable[[OpCall], str]
+Derive = Callable[[OpCall], Derivation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,18 @@ class Rule:
     """Where the formula is from, or how it is derived."""
     count: Count
     """The work of one call."""
+    derive: Derive | None = None
+    """The formula for one call, with the numbers that go into it; `None`: multiples of its elements."""
     variant: Variant | None = None
     """A suffix to the name for calls that other tools count differently: `".plain"`."""
 
     def name_of(self, call: OpCall) -> str:
         """Name under which this call is tallied."""
         return self.name + (self.variant(call) if self.variant else "")
+
+    def derivation(self, call: OpCall) -> Derivation:
+        """A formula for everything that `count` finds in this call."""
+        return complete(self.derive(call) if self.derive else None, call, self.count(call))
 
     @property
     def doc(self) -> str:
@@ -56,6 +64,7 @@ def counts(
     formula: str,
     source: str,
     name: str | None = None,
+    derive: Derive | None = None,
     variant: Variant | None = None,
 ) -> Callable[[Count], Count]:
     """Register the decorated function as the rule for `ops`, also for operations of your own.
@@ -75,6 +84,7 @@ def counts(
             formula=formula,
             source=source,
             count=count,
+            derive=derive,
             variant=variant,
         )
         from cnnstat.rules.zero import ZERO

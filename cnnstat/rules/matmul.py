@@ -8,8 +8,55 @@ from __future__ import annotations
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
 from cnnstat.rules.base import counts, elements, tensor, times
+from cnnstat.rules.derivation import Derivation, Letter, sizes
 
+_ADDED = tuple(
+    f"aten.{name}"
+    for name in "addmm addmm_ addmv addmv_ baddbmm baddbmm_ _addmm_activation".split()
+)
 _PRODUCT = "each output element is a dot product of length k"
+
+
+def _derive_linear(call: OpCall) -> Derivation:
+    x, y = tensor(call, "input", "self").shape, call.output
+    width = y.shape[-1] if y.shape else 1
+    named = (
+        Letter(
+            "R", y.numel // max(width, 1), f"rows: output {sizes(y.shape)} without its last size"
+        ),
+        Letter("K", width, f"output features: output {sizes(y.shape)}"),
+        Letter("C", x[-1], f"input features: input {sizes(x)}"),
+    )
+    formulas = {"macs": "R·K·C", "activations": "R·K"}
+    if call.get("bias"):
+        formulas["adds"] = "R·K"
+    return Derivation(formulas, named, {"weight": "K·C", "bias": "K"})
+
+
+def _derive_product(call: OpCall) -> Derivation:
+    left = tensor(call, "mat1", "mat", "batch1") if call.op in _ADDED else call.inputs[0]
+    y = call.output
+    inner = Letter("k", left.shape[-1], f"length of each dot product: {sizes(left.shape)}")
+    named: tuple[Letter, ...]
+    if len(y.shape) < 2 or len(left.shape) < 2:
+        named = (Letter("y", y.numel, f"elements put out: {sizes(y.shape)}"), inner)
+        out = "y"
+    else:
+        out = "b·m·n" if len(y.shape) > 2 else "m·n"
+        named = (
+            *(
+                [Letter("b", elements(y.shape[:-2]), f"batch: {sizes(y.shape)}")]
+                if "b" in out
+                else []
+            ),
+            Letter("m", y.shape[-2], f"rows put out: {sizes(y.shape)}"),
+            Letter("n", y.shape[-1], f"columns put out: {sizes(y.shape)}"),
+            inner,
+        )
+    formulas = {"macs": f"{out}·k", "activations": out}
+    if call.op in _ADDED:
+        formulas["adds"] = out
+    return Derivation(formulas, named)
 
 
 @counts(
@@ -19,6 +66,7 @@ _PRODUCT = "each output element is a dot product of length k"
     family="linear",
     formula="rows·K·C MACs; bias: one addition an output element",
     source=_PRODUCT,
+    derive=_derive_linear,
 )
 def linear(call: OpCall) -> Work:
     """y = x·Wᵀ + b over any number of leading dimensions."""
@@ -41,6 +89,7 @@ def linear(call: OpCall) -> Work:
     family="matmul",
     formula="b·m·n·k MACs",
     source=_PRODUCT,
+    derive=_derive_product,
 )
 def matmul(call: OpCall) -> Work:
     """A product of matrices, vectors or batches of them, broadcast or not."""
@@ -49,16 +98,11 @@ def matmul(call: OpCall) -> Work:
 
 
 @counts(
-    "aten.addmm",
-    "aten.addmm_",
-    "aten.addmv",
-    "aten.addmv_",
-    "aten.baddbmm",
-    "aten.baddbmm_",
-    "aten._addmm_activation",
+    *_ADDED,
     family="matmul",
     formula="b·m·n·k MACs and one addition an output element",
     source=_PRODUCT,
+    derive=_derive_product,
 )
 def addmm(call: OpCall) -> Work:
     """self + a·b: how a linear layer with a bias runs under autograd."""

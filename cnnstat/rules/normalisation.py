@@ -5,6 +5,7 @@ from __future__ import annotations
 from cnnstat.record import OpCall
 from cnnstat.report import Work
 from cnnstat.rules.base import counts, elements, tensor, times
+from cnnstat.rules.derivation import Derivation, Letter, sizes
 
 SOFTMAX = Work(adds=2, compares=1, special=2)
 """For each element: the maximum, its subtraction, the exponential, the sum, the division."""
@@ -57,19 +58,30 @@ def _moments(n: int, r: int, affine: bool) -> Work:
     return Work(adds=3 * n + affine * n, muls=2 * n + affine * n, special=r)
 
 
+def _derive_rows(call: OpCall) -> Derivation:
+    x, r = call.inputs[0], _rows(call)
+    return Derivation(
+        {"special": "r"}, (Letter("r", r, f"rows that share statistics: {sizes(x.shape)}"),)
+    )
+
+
+def _rows(call: OpCall) -> int:
+    width = elements(tuple(call.args["normalized_shape"]))
+    return call.inputs[0].numel // max(width, 1)
+
+
 @counts(
     "aten.layer_norm",
     "aten.native_layer_norm",
     family="normalisation",
     formula="5n, and 2n with weight and bias, and a root for each of r rows",
     source="Ba et al. 2016, Layer Normalization (arXiv 1607.06450), equation 3",
+    derive=_derive_rows,
     variant=plain,
 )
 def layer_norm(call: OpCall) -> Work:
     """Mean, difference, squares, their sum, scaling; then weight and bias."""
-    x = call.inputs[0]
-    width = elements(tuple(call.args["normalized_shape"]))
-    return _moments(x.numel, x.numel // max(width, 1), call.get("weight") is not None)
+    return _moments(call.inputs[0].numel, _rows(call), call.get("weight") is not None)
 
 
 @counts(
@@ -111,11 +123,9 @@ def instance_norm(call: OpCall) -> Work:
 )
 def rms_norm(call: OpCall) -> Work:
     """Squares, their sum, scaling; then the weight."""
-    x = call.inputs[0]
-    width = elements(tuple(call.args["normalized_shape"]))
     affine = call.get("weight") is not None
-    n = x.numel
-    return Work(adds=n, muls=2 * n + affine * n, special=3 * (n // max(width, 1)))
+    n = call.inputs[0].numel
+    return Work(adds=n, muls=2 * n + affine * n, special=3 * _rows(call))
 
 
 @counts(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from cnnstat.record import OpCall
 from cnnstat.report import Work
-from cnnstat.rules.base import counts, elements, times
+from cnnstat.rules.base import Derive, counts, elements, times
+from cnnstat.rules.derivation import Derivation, Letter, sizes
 
 _DIMS = (1, 2, 3)
 
@@ -26,6 +27,18 @@ def _dims(call: OpCall) -> int:
     return next(n for n in _DIMS if f"{n}d" in call.op)
 
 
+def _derive(quantity: str, **others: str) -> Derive:
+    def derive(call: OpCall) -> Derivation:
+        n, k = call.output, _window(call, _dims(call))
+        named = (
+            Letter("n", n.numel, f"elements put out: {sizes(n.shape)}"),
+            Letter("k", k, "positions of the window"),
+        )
+        return Derivation({quantity: "n·(k − 1)", **others}, named)
+
+    return derive
+
+
 @counts(
     *(f"aten.max_pool{n}d" for n in _DIMS),
     *(f"aten.max_pool{n}d_with_indices" for n in _DIMS),
@@ -34,6 +47,7 @@ def _dims(call: OpCall) -> int:
     family="pooling",
     formula="n·(k − 1) comparisons",
     source="the largest of k takes k − 1 comparisons",
+    derive=_derive("compares"),
 )
 def max_pool(call: OpCall) -> Work:
     """Windows that reach into the padding count in full."""
@@ -45,6 +59,7 @@ def max_pool(call: OpCall) -> Work:
     family="pooling",
     formula="n·(k − 1) additions and n divisions",
     source="the mean of k takes k − 1 additions and a division",
+    derive=_derive("adds", special="n"),
 )
 def avg_pool(call: OpCall) -> Work:
     """Windows that reach into the padding count in full."""

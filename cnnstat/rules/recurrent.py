@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
 from cnnstat.rules.base import counts, tensor, times
+from cnnstat.rules.derivation import Derivation, Letter, sizes
 
 _GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 _SIGMOID = Work(adds=1, special=2)
@@ -40,11 +41,27 @@ def _network(kind: str, rows: int, weights: Sequence[TensorSpec], cells: int) ->
     return sum((_cell(kind, rows, chunk) for chunk in chunks), Work())
 
 
+def _derive(call: OpCall) -> Derivation:
+    x = tensor(call, "input", "data").shape
+    packed = "batch_sizes" in call.args
+    rows, of = (x[0], "packed") if packed else (x[0] * x[1], "steps × batch")
+    matrices = [spec for spec in call.args["params"] if len(spec.shape) == 2]
+    named = tuple(
+        Letter(f"W{n}", spec.numel, f"elements of a weight matrix {sizes(spec.shape)}")
+        for n, spec in enumerate(matrices, start=1)
+    )
+    total = " + ".join(letter.symbol for letter in named)
+    return Derivation(
+        {"macs": f"R·({total})"}, (Letter("R", rows, f"rows, {of}: input {sizes(x)}"), *named)
+    )
+
+
 @counts(
     *(f"aten.{kind}" for kind in _GATES),
     family="recurrent",
     formula="R·Σ|W| MACs over all weight matrices, R additions a bias, and the cells' own operations",
     source="Hochreiter & Schmidhuber 1997; Cho et al. 2014 (arXiv 1406.1078); as torch.nn writes them",
+    derive=_derive,
 )
 def recurrent(call: OpCall) -> Work:
     """A whole network of layers and directions, padded or packed."""
