@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -48,29 +49,47 @@ def analyze(
     Raises a `CnnstatError`, one clear line: `SpecError`, `BuildError`, `InputError` or `TraceError`.
     """
     with no_collection():
-        return _analyze(model, inputs, batch, train, backward, convention, engine)
+        convention_named(convention)
+        if engine not in ("auto", *ENGINES):
+            raise SpecError(
+                f"unknown engine {engine!r}", hint=f"one of: auto, {', '.join(ENGINES)}"
+            )
+        return measure(prepare(model, inputs, batch), train, backward, convention, engine)
 
 
-def _analyze(
-    model: Any,
-    inputs: Any,
-    batch: int | None,
-    train: bool,
-    backward: bool,
-    convention: str,
-    engine: str,
-) -> Report:
-    convention_named(convention)
-    if engine not in ("auto", *ENGINES):
-        raise SpecError(f"unknown engine {engine!r}", hint=f"one of: auto, {', '.join(ENGINES)}")
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model that can be run, with what it is fed."""
+
+    subject: Subject
+    """What it is."""
+    makers: Makers
+    """How to come by it."""
+    inputs: Inputs
+    """What it is fed."""
+
+
+def prepare(model: Any, inputs: Any = None, batch: int | None = None) -> Prepared:
+    """The model and its inputs, given as to `analyze`; nothing of it has run yet."""
     subject, makers, default = _subject(model)
     given = Inputs.of(inputs)
     with subject.environment():
         fed = given or default() or _no_input(subject)
-        if batch is not None:
-            fed = fed.with_batch(batch)
+    return Prepared(subject, makers, fed if batch is None else fed.with_batch(batch))
+
+
+def measure(
+    prepared: Prepared,
+    train: bool = False,
+    backward: bool = False,
+    convention: str = "macs",
+    engine: str = "auto",
+) -> Report:
+    """The report of one pass of a prepared model."""
+    subject, fed = prepared.subject, prepared.inputs
+    with subject.environment():
         trace = record(
-            makers,
+            prepared.makers,
             fed,
             engine=engine,
             train=train,

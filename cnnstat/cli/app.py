@@ -10,6 +10,8 @@ import typer
 
 from cnnstat import __version__
 from cnnstat.cli import options
+from cnnstat.cli.crosscheck import crosscheck
+from cnnstat.cli.explain import explain
 from cnnstat.cli.output import FAILED, Outputs, colored, exit_codes, room, show, tell
 from cnnstat.cli.reports import report_of
 
@@ -126,6 +128,10 @@ def rules(
         from cnnstat.rules import all_rules
 
         show(rule_list(all_rules(), format, room(None), colored("auto")))
+
+
+app.command()(explain)
+app.command()(crosscheck)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

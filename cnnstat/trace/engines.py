@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,14 +20,15 @@ import torch
 from torch import nn
 
 from cnnstat.errors import CnnstatError, TraceError
-from cnnstat.inputs import Inputs, InputSpec
+from cnnstat.inputs import Inputs
 from cnnstat.record import Trace
+from cnnstat.trace.arguments import arguments
 from cnnstat.trace.gradient import GradientScopes
 from cnnstat.trace.isolation import isolated
 from cnnstat.trace.meta import NeedsValues
 from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack, is_lazy, tensors_of
 from cnnstat.trace.recorder import Recorder
-from cnnstat.trace.twin import in_place, on_meta
+from cnnstat.trace.twin import in_place
 
 ENGINES = ("meta", "fake", "cpu")
 
@@ -68,7 +69,7 @@ def record(
     while rungs:
         rung = rungs.pop(0)
         if rung == "cpu":
-            _check_memory(needed)
+            check_memory(needed)
         try:
             return _attempt(rung, makers, inputs, train, backward, reasons)
         except _Failed as caught:
@@ -160,7 +161,7 @@ class _Run:
                 context.enter_context(torch.inference_mode())
             else:
                 context.enter_context(torch.set_grad_enabled(self.backward))
-            args, kwargs = self._tensors()
+            args, kwargs = arguments(self.inputs, self.engine)
             given = recorder.existing(tensors_of((args, kwargs)))
             recorder.existing(stack.held())
             gradients = GradientScopes(stack) if self.backward else None
@@ -198,47 +199,6 @@ class _Run:
                 "tried": list(reasons),
             },
         )
-
-    def _tensors(self) -> tuple[list[Any], dict[str, Any]]:
-        make = {"meta": _on_meta, "fake": _on_fake, "cpu": _on_cpu}[self.engine]
-        args = [_fill(value, make) for value in self.inputs.args]
-        return args, {name: _fill(value, make) for name, value in self.inputs.kwargs.items()}
-
-
-def _fill(value: Any, make: Callable[[Any], torch.Tensor]) -> Any:
-    """Replace every input specification and tensor in a nested structure."""
-    if isinstance(value, InputSpec | torch.Tensor):
-        return make(value)
-    if isinstance(value, Mapping):
-        return {name: _fill(item, make) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        items = [_fill(item, make) for item in value]
-        if hasattr(value, "_fields"):  # a named tuple
-            return type(value)(*items)
-        return tuple(items) if isinstance(value, tuple) else items
-    return value
-
-
-def _on_meta(value: InputSpec | torch.Tensor) -> torch.Tensor:
-    if isinstance(value, torch.Tensor):
-        # Lengths, masks and indices may be asked for their values.
-        return on_meta(value) if value.is_floating_point() else value.detach().cpu().clone()
-    return torch.empty(value.shape, dtype=getattr(torch, value.dtype), device="meta")
-
-
-def _on_fake(value: InputSpec | torch.Tensor) -> torch.Tensor:
-    if isinstance(value, torch.Tensor):
-        return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype)
-    return torch.empty(value.shape, dtype=getattr(torch, value.dtype))
-
-
-def _on_cpu(value: InputSpec | torch.Tensor) -> torch.Tensor:
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().clone()
-    dtype: torch.dtype = getattr(torch, value.dtype)
-    if dtype.is_floating_point or dtype.is_complex:
-        return torch.rand(value.shape).to(dtype)
-    return torch.randint(0, 2, value.shape).to(dtype)  # an index that every embedding has
 
 
 @contextmanager
@@ -338,7 +298,7 @@ def _place(error: BaseException) -> str:
     return place
 
 
-def _check_memory(needed: int) -> None:
+def check_memory(needed: int) -> None:
     """Raises `TraceError` where running a model for real would take more memory than there is."""
     if needed > _memory_to_spare():
         raise TraceError(

@@ -1,0 +1,68 @@
+"""A model on which somebody else's engine may be let loose: one's own, seeded, in evaluation mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from torch import nn
+
+from cnnstat.analysis import Prepared
+from cnnstat.trace.arguments import arguments
+from cnnstat.trace.isolation import isolated
+from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack
+from cnnstat.trace.recorder import Recorder
+from cnnstat.trace.twin import in_place
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A model with its arguments, and who is watching it."""
+
+    model: nn.Module
+    """In evaluation mode."""
+    args: tuple[Any, ...]
+    """Arguments by position."""
+    kwargs: dict[str, Any]
+    """Arguments by keyword."""
+    recorder: Recorder
+    """Not active yet. On the meta device it stands in for the arithmetic."""
+    stack: ModuleStack
+    """Not watching yet."""
+    on_meta: bool
+    """Whether there are no weights."""
+
+
+def run(
+    prepared: Prepared, how: str, make: Callable[[bool], Recorder], body: Callable[[Ready], T]
+) -> T:
+    """What `body` returns for the model, without weights where `how` is `"meta"`, or for real.
+
+    `make` makes the recorder. Weights and inputs are those of cnnstat's own run. Afterwards everything
+    is as before: random state, the user's module, global settings.
+    """
+    makers, real = prepared.makers, how == "cpu"
+    get = makers.real if real else makers.skeleton
+    originals = frozenset(map(id, makers.original.modules() if makers.original else ()))
+    while True:
+        with prepared.subject.environment(), isolated(), get() as model:
+            model.eval()
+            args, kwargs = arguments(prepared.inputs, how)
+            recorder = make(not real)
+            own = originals - set(map(id, model.modules()))
+            stack = ModuleStack(model, recorder.describe, originals=own)
+            recorder.modules = stack
+            try:
+                result = body(Ready(model, tuple(args), kwargs, recorder, stack, on_meta=not real))
+            except Exception:
+                if stack.strayed != ORIGINAL_RAN:
+                    raise
+            if stack.strayed != ORIGINAL_RAN:
+                return result
+        # The copy's own code holds on to the module that it is a copy of: that one has to run.
+        assert makers.original is not None
+        get = partial(in_place, makers.original, weights=real)
