@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CnnstatError": "cnnstat.errors",
+    "Comparison": "cnnstat.comparison",
+    "CrossCheck": "cnnstat.opinions.base",
     "Group": "cnnstat.report",
     "Layer": "cnnstat.report",
     "Note": "cnnstat.report",
@@ -20,11 +22,18 @@ _HOMES = {
     "Uncounted": "cnnstat.report",
     "Work": "cnnstat.report",
     "analyze": "cnnstat.analysis",
+    "compare": "cnnstat.comparison",
     "counts": "cnnstat.rules",
+    "crosscheck": "cnnstat.opinions.crosscheck",
+    "explain_layer": "cnnstat.explanation",
+    "explain_model": "cnnstat.explanation",
+    "what_if": "cnnstat.whatif",
 }
 
 __all__ = [
     "CnnstatError",
+    "Comparison",
+    "CrossCheck",
     "Group",
     "Layer",
     "Note",
@@ -34,14 +43,24 @@ __all__ = [
     "Work",
     "__version__",
     "analyze",
+    "compare",
     "counts",
+    "crosscheck",
+    "explain_layer",
+    "explain_model",
+    "what_if",
 ]
 
 if TYPE_CHECKING:
     from cnnstat.analysis import analyze
+    from cnnstat.comparison import Comparison, compare
     from cnnstat.errors import CnnstatError
+    from cnnstat.explanation import explain_layer, explain_model
+    from cnnstat.opinions.base import CrossCheck
+    from cnnstat.opinions.crosscheck import crosscheck
     from cnnstat.report import Group, Layer, Note, Report, Totals, Uncounted, Work
     from cnnstat.rules import counts
+    from cnnstat.whatif import what_if
 
 
 def __getattr__(name: str) -> Any:

@@ -47,6 +47,16 @@ def test_the_demo_shows_the_real_figures(tmp_path: Path) -> None:
     assert all(figure in printed for figure in figures)
 
 
+def test_the_conventions_are_the_real_figures(tmp_path: Path) -> None:
+    shown = re.search(r"```\nconvention +number.*?```", README, re.S)
+    assert shown
+    rows = re.findall(r"^([a-z-]+) +([\d,]+) +[\d.]+ [MG] +([\d.]+)", shown[0], re.M)
+    assert len(rows) == 7
+    printed = cli("cnnstat explain vit_b_16", tmp_path).stdout
+    for row in rows:
+        assert any(set(row) <= set(line.split()) for line in printed.splitlines()), row
+
+
 PLACES = re.findall(r"`([a-z_]+(?:\.py|/))`", README.partition("## How it is built")[2])
 
 

@@ -30,6 +30,7 @@ _SPECIAL = {
     # What this program writes itself; any other letter is left to the paper's encoding.
     "×": r"$\times$",
     "≥": r"$\geq$",
+    "≤": r"$\leq$",
     "→": r"$\to$",
     "–": r"\textendash{}",
     "−": r"$-$",
