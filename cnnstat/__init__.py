@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CnnstatError": "cnnstat.errors",
-    "Comparison": "cnnstat.comparison",
+    "Comparison": "cnnstat.comparing.comparison",
     "CrossCheck": "cnnstat.opinions.base",
     "Group": "cnnstat.report",
     "Layer": "cnnstat.report",
@@ -22,12 +22,12 @@ _HOMES = {
     "Uncounted": "cnnstat.report",
     "Work": "cnnstat.report",
     "analyze": "cnnstat.analysis",
-    "compare": "cnnstat.comparison",
+    "compare": "cnnstat.comparing.comparison",
     "counts": "cnnstat.rules",
     "crosscheck": "cnnstat.opinions.crosscheck",
-    "explain_layer": "cnnstat.explanation",
-    "explain_model": "cnnstat.explanation",
-    "what_if": "cnnstat.whatif",
+    "explain_layer": "cnnstat.explaining.explanation",
+    "explain_model": "cnnstat.explaining.explanation",
+    "what_if": "cnnstat.explaining.whatif",
 }
 
 __all__ = [
@@ -53,14 +53,14 @@ __all__ = [
 
 if TYPE_CHECKING:
     from cnnstat.analysis import analyze
-    from cnnstat.comparison import Comparison, compare
+    from cnnstat.comparing.comparison import Comparison, compare
     from cnnstat.errors import CnnstatError
-    from cnnstat.explanation import explain_layer, explain_model
+    from cnnstat.explaining.explanation import explain_layer, explain_model
+    from cnnstat.explaining.whatif import what_if
     from cnnstat.opinions.base import CrossCheck
     from cnnstat.opinions.crosscheck import crosscheck
     from cnnstat.report import Group, Layer, Note, Report, Totals, Uncounted, Work
     from cnnstat.rules import counts
-    from cnnstat.whatif import what_if
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ CnnstatError                    base: one clear line, and the command line exits
 ├── InputError                  an input specification that cannot be read
 ├── TraceError                  the model's forward raised, or could not be recorded
 ├── ReportError                 a saved report that cannot be read
+├── ConfigError                 a configuration or a baseline that cannot be used
 └── OutputError                 an output that cannot be written or a format that does not exist
 """
 
@@ -55,6 +56,10 @@ class TraceError(CnnstatError):
 
 class ReportError(CnnstatError):
     """A saved report that is not one: truncated, another schema, wrong types."""
+
+
+class ConfigError(CnnstatError):
+    """A configuration or a baseline that cannot be used; the message names file and line."""
 
 
 class OutputError(CnnstatError):

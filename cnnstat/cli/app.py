@@ -10,6 +10,7 @@ import typer
 
 from cnnstat import __version__
 from cnnstat.cli import options
+from cnnstat.cli.check import check
 from cnnstat.cli.compare import compare
 from cnnstat.cli.crosscheck import crosscheck
 from cnnstat.cli.explain import explain
@@ -131,6 +132,7 @@ def rules(
         show(rule_list(all_rules(), format, room(None), colored("auto")))
 
 
+app.command()(check)
 app.command()(compare)
 app.command()(explain)
 app.command()(crosscheck)

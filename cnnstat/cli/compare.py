@@ -14,7 +14,7 @@ from cnnstat.errors import SpecError
 from cnnstat.pause import no_collection
 
 if TYPE_CHECKING:
-    from cnnstat.comparison import Comparison
+    from cnnstat.comparing.comparison import Comparison
     from cnnstat.render.base import Renderer, View
     from cnnstat.render.comparison import ComparisonView
     from cnnstat.report import Report
@@ -138,7 +138,7 @@ def comparison_of(
     `measured` says how, and holds for saved reports only where there is nothing else: they then say
     that they cannot be measured again.
     """
-    from cnnstat.comparison import compare_given
+    from cnnstat.comparing.comparison import compare_given
     from cnnstat.sources.base import is_report
 
     nothing: dict[str, Any] = dict.fromkeys(measured)

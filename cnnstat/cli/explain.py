@@ -82,11 +82,11 @@ def explain(
 
 def _document(report: Report, layer: str | None, changes: list[str] | None, view: View) -> Document:
     if changes:
+        from cnnstat.explaining.whatif import what_if
         from cnnstat.render.whatif import whatif_document
-        from cnnstat.whatif import what_if
 
         return whatif_document(what_if(report, changes, within=layer or ""), view)
-    from cnnstat.explanation import explain_layer, explain_model
+    from cnnstat.explaining.explanation import explain_layer, explain_model
     from cnnstat.render.explanation import layer_document, model_document
 
     if layer is None:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from cnnstat.alignment import CHANGES, Alignment, Change, Pair, totals_of
-from cnnstat.comparison import Comparison
+from cnnstat.comparing.alignment import CHANGES, Alignment, Change, Pair, totals_of
+from cnnstat.comparing.comparison import Comparison
 from cnnstat.render.document import Figure, Text
 from cnnstat.render.layers import at_least, kernel, shape_text
 from cnnstat.render.rows import READABLE_ROWS

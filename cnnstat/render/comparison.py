@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cnnstat.comparison import By, Comparison, Model
-from cnnstat.comparison_data import comparison_to_dict, layer_records, total_records
+from cnnstat.comparing.comparison import By, Comparison, Model
+from cnnstat.comparing.comparison_data import comparison_to_dict, layer_records, total_records
+from cnnstat.comparing.stages import Stage, StageRow
 from cnnstat.errors import OutputError
 from cnnstat.render import summary
 from cnnstat.render.alignment import alignment_figure
@@ -25,7 +26,6 @@ from cnnstat.render.shares import (
     taken,
 )
 from cnnstat.render.table import Column, Line, Table, visible
-from cnnstat.stages import Stage, StageRow
 from cnnstat.units import grouped, short, short_bytes
 
 if TYPE_CHECKING:

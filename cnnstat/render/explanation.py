@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
-from cnnstat.explanation import (
+from cnnstat.explaining.explanation import (
     LayerExplanation,
     ModelExplanation,
     Operation,

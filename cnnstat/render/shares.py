@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cnnstat.comparison import Model, Ratio
+from cnnstat.comparing.comparison import Model, Ratio
 from cnnstat.render.layers import at_least
 from cnnstat.render.table import GAP, Column, Line, Table, elided, visible
 from cnnstat.units import grouped, percent, short

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cnnstat.explaining.whatif import Changed, Cost, WhatIf
 from cnnstat.render import summary
 from cnnstat.render.base import View
 from cnnstat.render.document import Document, Figure, Text
@@ -11,7 +12,6 @@ from cnnstat.render.layers import at_least
 from cnnstat.render.rows import READABLE_ROWS
 from cnnstat.render.table import Column, Line, Table, visible
 from cnnstat.units import grouped, percent
-from cnnstat.whatif import Changed, Cost, WhatIf
 
 
 def whatif_document(result: WhatIf, view: View) -> Document:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnstat.alignment import align
-from cnnstat.comparison import Comparison, Ratio, compare
+from cnnstat.comparing.alignment import align
+from cnnstat.comparing.comparison import Comparison, Ratio, compare
 from cnnstat.errors import OutputError, SpecError
 from cnnstat.render.alignment import alignment_rows
 from cnnstat.render.base import FORMATS, View, renderer
@@ -20,10 +20,10 @@ from cnnstat.render.document import Document, Figure, Text
 from cnnstat.render.shares import bar, ratio_text
 from cnnstat.render.table import Table, width
 from cnnstat.report import Report
+from tests.comparing.test_alignment import sequential
+from tests.comparing.test_comparison import large, measured, of_input, small
 from tests.conftest import Golden
 from tests.reports import REPORTS, normal, unknown
-from tests.test_alignment import sequential
-from tests.test_comparison import large, measured, of_input, small
 
 GOLDEN = Path(__file__).parent / "golden"
 WIDTHS = [80, 100, 120, 160, 200]

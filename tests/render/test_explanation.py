@@ -12,13 +12,13 @@ import pytest
 
 import cnnstat
 from cnnstat.convention import CONVENTIONS
-from cnnstat.explanation import explain_layer, explain_model
+from cnnstat.explaining.explanation import explain_layer, explain_model
+from cnnstat.explaining.whatif import what_if
 from cnnstat.render.base import FORMATS, View, renderer
 from cnnstat.render.explanation import layer_document, model_document
 from cnnstat.render.table import width
 from cnnstat.render.whatif import whatif_document
 from cnnstat.report import Report
-from cnnstat.whatif import what_if
 from tests.conftest import Golden
 
 GOLDEN = Path(__file__).with_name("golden")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnnstat.comparing.stages import NOWHERE, Stage, layer_stages, stage_parts, stage_rows
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Layer, Report, Tally, Uncounted, Work
-from cnnstat.stages import NOWHERE, Stage, layer_stages, stage_parts, stage_rows
 from tests.reports import REPORTS, conv, linear, module, report
 
 Shape = tuple[int, ...]

@@ -1,7 +1,7 @@
 """Which layer of one network is which of another: a sequence alignment of two reports.
 
 Layers of equal path are paired first, in order, but for those below a module that was renumbered. What is
-left between two such pairs is aligned by what the layers are (`cnnstat.sequences`).
+left between two such pairs is aligned by what the layers are (`cnnstat.comparing.sequences`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from cnnstat.comparing.sequences import Signature, best_alignment
 from cnnstat.report import Layer, Report, Totals, total_of
-from cnnstat.sequences import Signature, best_alignment
 
 Change = Literal["unchanged", "changed", "added", "removed"]
 CHANGES: tuple[Change, ...] = ("added", "removed", "changed", "unchanged")

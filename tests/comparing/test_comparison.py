@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cnnstat.comparison import METRICS, Comparison, compare, compare_given
+from cnnstat.comparing.comparison import METRICS, Comparison, compare, compare_given
 from cnnstat.errors import SpecError
 from cnnstat.render.base import View
 from cnnstat.render.comparison import ComparisonView, comparison_document
@@ -301,7 +301,7 @@ def test_comparing_saved_reports_loads_nothing_heavy() -> None:
     code = """
 import sys, cnnstat
 from tests.reports import normal, unknown
-from cnnstat.comparison import compare
+from cnnstat.comparing.comparison import compare
 made = compare(cnnstat.Report.from_json(normal().to_json()), unknown())
 made.to_json(layers=True); made._repr_html_(); repr(made); made.stages
 print(*sys.modules)

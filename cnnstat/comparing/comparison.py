@@ -11,11 +11,11 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from cnnstat.alignment import Alignment, align, related
+from cnnstat.comparing.alignment import Alignment, align, related
+from cnnstat.comparing.stages import StageRow, stage_rows
 from cnnstat.errors import SpecError
 from cnnstat.kinds import KINDS, SQUEEZE_EXCITATION
 from cnnstat.report import Report
-from cnnstat.stages import StageRow, stage_rows
 
 if TYPE_CHECKING:
     import pandas
@@ -171,15 +171,15 @@ class Comparison:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What makes the models less comparable than they look."""
-        from cnnstat.comparison_data import differences
+        from cnnstat.comparing.comparison_data import differences
 
         return tuple(differences(self.models))
 
     # As data
 
     def to_dict(self, *, layers: bool = False, by: By | None = None) -> dict[str, Any]:
-        """The JSON document as plain values; its form is described in `cnnstat.comparison_data`."""
-        from cnnstat.comparison_data import comparison_to_dict
+        """The JSON document as plain values; its form is described in `cnnstat.comparing.comparison_data`."""
+        from cnnstat.comparing.comparison_data import comparison_to_dict
 
         return comparison_to_dict(self, layers=layers, by=by)
 
@@ -197,7 +197,7 @@ class Comparison:
         """
         import pandas
 
-        from cnnstat.comparison_data import total_records
+        from cnnstat.comparing.comparison_data import total_records
 
         rows = total_records(self)
         ratios = {(m.label, name): self.ratio(m, name) for m in self.models for name in METRICS}
@@ -219,7 +219,7 @@ class Comparison:
         """
         import pandas
 
-        from cnnstat.comparison_data import layer_records
+        from cnnstat.comparing.comparison_data import layer_records
 
         return pandas.DataFrame(layer_records(self, by))
 

@@ -33,12 +33,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cnnstat.alignment import Pair
+from cnnstat.comparing.alignment import Pair
+from cnnstat.comparing.stages import StagePart
 from cnnstat.report import SCHEMA, Layer, Report
-from cnnstat.stages import StagePart
 
 if TYPE_CHECKING:
-    from cnnstat.comparison import By, Comparison, Model
+    from cnnstat.comparing.comparison import By, Comparison, Model
 
 _COUNTS = ("params", "macs", "flops", "activations")
 

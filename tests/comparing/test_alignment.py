@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnstat.alignment import Alignment, align, related
+from cnnstat.comparing.alignment import Alignment, align, related
+from cnnstat.comparing.sequences import RUN_COST, Signature, Step, best_alignment
 from cnnstat.report import Layer, Report, Uncounted, Work
-from cnnstat.sequences import RUN_COST, Signature, Step, best_alignment
 from tests.reports import REPORTS, conv, linear, module, report
 
 SHAPE = (1, 8, 16, 16)

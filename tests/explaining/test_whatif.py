@@ -12,8 +12,8 @@ from torch import nn
 
 import cnnstat
 from cnnstat.errors import SpecError
+from cnnstat.explaining.whatif import Cost, what_if
 from cnnstat.report import Report
-from cnnstat.whatif import Cost, what_if
 
 Build = Callable[[int, int, int], list[nn.Module]]
 """Layers from C to K channels with a stride."""

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cnnstat.changes import Change, Network, parse_change
 from cnnstat.classify import convolution_kind
 from cnnstat.errors import SpecError
-from cnnstat.explanation import distinct, layer_at
+from cnnstat.explaining.changes import Change, Network, parse_change
+from cnnstat.explaining.explanation import distinct, layer_at
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Layer, Report
 from cnnstat.rules import rule_for

@@ -1,0 +1,1 @@
+"""A budget that CI can hold: configuration, baseline, verdict. No torch."""

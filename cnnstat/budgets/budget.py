@@ -1,0 +1,318 @@
+"""The verdict: a report held against limits, and a baseline where there is one. Pure.
+
+>>> from cnnstat.budgets.budget import evaluate
+>>> result = evaluate(report, {"macs": "320 M", "params": "3.5 M"})
+>>> result.failed, result.explain()
+(True, ('params over by 4,872 (3,504,872 > 3,500,000): max.params 3.5 M', …))
+
+The verdict compares integers; texts show as many digits as it takes to see why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cnnstat.budgets.baseline import Entry
+from cnnstat.budgets.limits import Check, Growth, Level, Limit, Metric
+from cnnstat.budgets.movement import LayerChange, heaviest, largest, largest_changes, story
+from cnnstat.report import Report
+from cnnstat.units import percent
+
+Status = Literal["passed", "exceeded", "unknown", "off"]
+
+_NAMED = 3
+"""Layers that are named for each metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A limit that applied, with what it came to."""
+
+    rule: Limit | Growth
+    """As it was written."""
+    allowed: int
+    """The most that passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One metric of one check."""
+
+    metric: Metric
+    """What was measured."""
+    measured: int
+    """How much there is."""
+    bounds: tuple[Bound, ...] = ()
+    """What applies to it."""
+    before: int | None = None
+    """How much the baseline has; `None`: it does not say."""
+    at_least: bool = False
+    """Whether operations without a rule are missing from the measure."""
+
+    @property
+    def broken(self) -> tuple[Bound, ...]:
+        """The bounds that are exceeded."""
+        return tuple(bound for bound in self.bounds if self.measured > bound.allowed)
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether any bound is."""
+        return bool(self.broken)
+
+    @property
+    def change(self) -> str:
+        """`+17.63 M (+5.9 %)`; `""` without a baseline."""
+        if self.before is None:
+            return ""
+        change = self.metric.change(self.before, self.measured)
+        if self.before in (0, self.measured):
+            return change
+        share = percent(abs(self.measured - self.before), self.before)
+        return f"{change} ({share if share[0] == '<' else change[0] + share})"
+
+    def explain(self) -> Iterator[str]:
+        """A line for each broken bound."""
+        full = self.metric.full
+        for bound in self.broken:
+            over = full(self.measured - bound.allowed)
+            least = "at least " if self.at_least else ""
+            place = f" at {bound.rule.place}" if bound.rule.place else ""
+            yield (
+                f"{self.metric.label} over by {least}{over} ({full(self.measured)} > "
+                f"{full(bound.allowed)}): {bound.rule.rule} {bound.rule.given}{place}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What came of one check."""
+
+    check: Check
+    """What was asked."""
+    findings: tuple[Finding, ...] = ()
+    """One for each metric that has a limit, also where the verdict is that nobody can tell."""
+    reason: str = ""
+    """Why nobody can tell; `""`: one can."""
+    hint: str = ""
+    """What to do about that."""
+    report: Report | None = None
+    """What was measured; `None`: nothing was."""
+    entry: Entry | None = None
+    """What the baseline says of it."""
+    changes: tuple[LayerChange, ...] = ()
+    """The layers that moved since the baseline."""
+    notes: tuple[str, ...] = ()
+    """What the reader should know."""
+
+    @property
+    def name(self) -> str:
+        """The check's."""
+        return self.check.name
+
+    @property
+    def level(self) -> Level:
+        """The check's."""
+        return self.check.level
+
+    @property
+    def status(self) -> Status:
+        """Nobody can tell, exceeded, or passed; `off` was not looked at."""
+        if self.level == "off":
+            return "off"
+        if self.reason:
+            return "unknown"
+        return "exceeded" if any(finding.exceeded for finding in self.findings) else "passed"
+
+    @property
+    def failed(self) -> bool:
+        """Whether it did not pass: a budget is exceeded, or nobody can tell. Its level says no more."""
+        return self.status in ("exceeded", "unknown")
+
+    @property
+    def exceeded(self) -> tuple[Finding, ...]:
+        """The metrics that are over a limit."""
+        return tuple(finding for finding in self.findings if finding.exceeded)
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """Lines that say what is exceeded and by how much, or why nobody can tell; none if it passed."""
+        lines = [f"cannot tell: {self.reason}"] if self.reason else []
+        lines += [self.hint] if self.hint else []
+        return (*lines, *(line for finding in self.findings for line in finding.explain()))
+
+    @property
+    def movement(self) -> tuple[str, ...]:
+        """Lines that say which layers did it."""
+        return self.movement_of(self.exceeded or self.findings)
+
+    def movement_of(self, findings: Sequence[Finding]) -> tuple[str, ...]:
+        """The same for some metrics."""
+        return tuple(_layers(self, findings))
+
+    def explain(self) -> tuple[str, ...]:
+        """All lines: why, which layers did it, and what to know."""
+        return (*self.why, *self.movement, *self.notes)
+
+
+def evaluate(
+    report: Report,
+    limits: Mapping[str, str | int] | Iterable[Limit] = (),
+    *,
+    growth: Mapping[str, str] | Iterable[Growth] = (),
+    baseline: Entry | None = None,
+    uncounted: Iterable[str] = (),
+    level: Level = "error",
+    name: str = "",
+) -> CheckResult:
+    """Hold a report against limits: `{"macs": "320 M"}`, or as `cnnstat.budgets.limits` has them.
+
+    `growth`, `{"macs": "1%"}`, is held against `baseline`. `uncounted` names operations that may stay
+    without a rule; any other one makes the verdict unknown. Raises `ValueError` for a limit that
+    cannot be read.
+    """
+    maxima = (
+        tuple(Limit.of(key, given) for key, given in limits.items())
+        if isinstance(limits, Mapping)
+        else tuple(limits)
+    )
+    rises = (
+        tuple(Growth.of(key, given) for key, given in growth.items())
+        if isinstance(growth, Mapping)
+        else tuple(growth)
+    )
+    check = Check(
+        name=name or report.name,
+        model=str(report.subject.get("spec") or report.name),
+        limits=maxima,
+        growth=rises,
+        level=level,
+        uncounted=tuple(uncounted),
+    )
+    return evaluate_check(check, report, baseline)
+
+
+def evaluate_check(check: Check, report: Report, entry: Entry | None = None) -> CheckResult:
+    """Hold a report against a check, and what the baseline says of it."""
+    findings = tuple(_finding(metric, check, report, entry) for metric in check.metrics)
+    changes: tuple[LayerChange, ...] = ()
+    if entry is not None and entry.layers:
+        changes = largest_changes(entry.layers, report, entry.metrics)
+    reason, hint = _gap(check, report)
+    return CheckResult(
+        check=check,
+        findings=findings,
+        reason=reason,
+        hint=hint,
+        report=report,
+        entry=entry,
+        changes=changes,
+        notes=tuple(_notes(check, report, entry, bool(changes))),
+    )
+
+
+def cannot_tell(
+    check: Check, reason: str, hint: str = "", entry: Entry | None = None
+) -> CheckResult:
+    """The result of a check whose model could not be measured."""
+    return CheckResult(check=check, reason=reason, hint=hint, entry=entry)
+
+
+def _finding(metric: Metric, check: Check, report: Report, entry: Entry | None) -> Finding:
+    before = _before(metric, report, entry)
+    bounds = []
+    for rule in check.rules:
+        allowed = rule.allowed(before) if rule.metric == metric else None
+        if allowed is not None:
+            bounds.append(Bound(rule, allowed))
+    at_least = metric.of_work and not report.complete
+    return Finding(metric, metric.of(report), tuple(bounds), before, at_least)
+
+
+def _before(metric: Metric, report: Report, entry: Entry | None) -> int | None:
+    if entry is None:
+        return None
+    # What two conventions quote are different things.
+    other = entry.circumstances.get("convention", report.convention) != report.convention
+    return None if metric.name == "quoted" and other else entry.numbers.get(metric.name)
+
+
+def _gap(check: Check, report: Report) -> tuple[str, str]:
+    """Why operations without a rule keep us from a verdict, and what to do."""
+    counts = _uncounted(report)
+    gaps = {op: places for op, places in counts.items() if op not in check.uncounted}
+    if not gaps:
+        return "", ""
+    total = sum(count for places in gaps.values() for count in places.values())
+    have = "operation has" if total == 1 else "operations have"
+    named = "; ".join(
+        f"{op} ×{sum(places.values())} in {_few([path or '(root)' for path in places])}"
+        for op, places in list(gaps.items())[:_NAMED]
+    )
+    more = f" and {len(gaps) - _NAMED} more" if len(gaps) > _NAMED else ""
+    listed = ", ".join(f'"{op}"' for op in [*check.uncounted, *gaps])
+    return (
+        f"{total} {have} no rule, so the numbers are lower bounds: {named}{more}",
+        f"give it a rule (cnnstat.counts), or leave it out knowingly: uncounted = [{listed}]",
+    )
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _uncounted(report: Report) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for item in report.uncounted:
+        places = counts.setdefault(item.op, {})
+        places[item.layer] = places.get(item.layer, 0) + item.count
+    return counts
+
+
+def _notes(check: Check, report: Report, entry: Entry | None, moved: bool) -> Iterator[str]:
+    for op, places in _uncounted(report).items():
+        if op in check.uncounted:
+            yield f"without a rule, as allowed: {op} ×{sum(places.values())}"
+    if entry is None:
+        return
+    for rule in check.growth:
+        if _before(rule.metric, report, entry) is None:
+            yield (
+                f"the baseline of {check.name} has no {rule.metric.label}; "
+                "run `cnnstat check --update` and commit the file"
+            )
+    now = Entry.of(report, check.metrics)
+    for what, text in now.circumstances.items():
+        before = entry.circumstances.get(what, text)
+        if before != text:
+            yield f"{what} is {text}, and was {before} when the baseline was made"
+    differ = any(now.numbers.get(name, n) != n for name, n in entry.numbers.items())
+    versions = [
+        f"{package} {entry.made_by[package]} → {version}"
+        for package, version in now.made_by.items()
+        if entry.made_by.get(package, version) != version
+    ]
+    if versions and (differ or moved):
+        yield (
+            f"{', '.join(versions)} since the baseline: the likely cause, "
+            "where the model itself did not change"
+        )
+
+
+# Which layers
+
+
+def _layers(result: CheckResult, findings: Sequence[Finding]) -> Iterator[str]:
+    """Which layers moved; where there is no baseline, which are heaviest."""
+    if result.entry is None:
+        for finding in findings:
+            if finding.exceeded and result.report is not None:
+                yield from heaviest(result.report, finding.metric, _NAMED)
+        return
+    moved = [f.metric for f in findings if f.before is not None and f.before != f.measured]
+    most = max(_NAMED + 1 - len(moved), 1) if result.failed else 1
+    for metric in moved:
+        yield from largest(result.changes, metric, most)
+    yield from story(result.changes)

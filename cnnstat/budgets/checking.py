@@ -1,0 +1,141 @@
+"""Checks are measured, held against the baseline, and the baseline is updated. Whoever calls measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from cnnstat.budgets.baseline import Baseline, Entry, read_baseline
+from cnnstat.budgets.budget import CheckResult, cannot_tell, evaluate_check
+from cnnstat.budgets.config import Config
+from cnnstat.budgets.limits import Check, Limit
+from cnnstat.budgets.outcome import Outcome, Update
+from cnnstat.errors import CnnstatError, ConfigError
+from cnnstat.render.base import check_writable, write
+from cnnstat.report import Report
+
+Measure = Callable[[Check], Report]
+"""Makes the report of a check, or raises a `CnnstatError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be checked."""
+
+    checks: tuple[Check, ...]
+    """In this order."""
+    config: Config | None = None
+    """Where they come from; `None`: from the command line."""
+    all: bool = False
+    """Whether these are all checks of the configuration."""
+
+
+def hold(order: Order, measure: Measure, strict: bool = False, exit_zero: bool = False) -> Outcome:
+    """Measure each check and hold it against its limits and the baseline. Raises `ConfigError`."""
+    old = _baseline(order)
+    results = tuple(_result(check, measure, old) for check in order.checks)
+    return _outcome(order, results, old, strict, exit_zero)
+
+
+def update(
+    order: Order,
+    measure: Measure,
+    strict: bool = False,
+    exit_zero: bool = False,
+    *,
+    allow_increase: bool = False,
+) -> Outcome:
+    """The same, and then write what was measured as the baseline.
+
+    Nothing is written where a number would rise, unless that is allowed, nor where a check cannot be
+    told. What is accepted by writing it is no longer held against the limits of growth.
+    """
+    if order.config is None or any(check.place is None for check in order.checks):
+        raise ConfigError(
+            "--update: only checks of a configuration have a baseline",
+            hint="write the check into [[tool.cnnstat.check]] of pyproject.toml",
+        )
+    check_writable(order.config.baseline)
+    old = _baseline(order) or Baseline()
+    results = tuple(_result(check, measure, old) for check in order.checks)
+    new, done = _updated(order, results, old, allow_increase)
+    if done.fate == "written":
+        write({order.config.baseline: new.text()})
+        results = tuple(_accepted(result) for result in results)
+    return _outcome(order, results, old, strict, exit_zero, done)
+
+
+def _baseline(order: Order) -> Baseline | None:
+    config = order.config
+    return read_baseline(config.baseline, config.baseline_shown) if config else None
+
+
+def _result(check: Check, measure: Measure, baseline: Baseline | None) -> CheckResult:
+    entry = baseline.entries.get(check.name) if baseline and check.place else None
+    if check.level == "off":
+        return CheckResult(check=check, entry=entry)
+    try:
+        return evaluate_check(check, measure(check), entry)
+    except CnnstatError as error:
+        return cannot_tell(check, error.message.rstrip("."), error.hint, entry)
+    except SystemExit as error:
+        return cannot_tell(check, f"the model's code ended the program: sys.exit({error.code!r})")
+
+
+def _accepted(result: CheckResult) -> CheckResult:
+    """The result without what only the old baseline forbade."""
+    findings = (
+        replace(finding, bounds=tuple(b for b in finding.bounds if isinstance(b.rule, Limit)))
+        for finding in result.findings
+    )
+    return replace(result, findings=tuple(findings))
+
+
+def _updated(
+    order: Order, results: tuple[CheckResult, ...], old: Baseline, allow_increase: bool
+) -> tuple[Baseline, Update]:
+    """The baseline as it would be, and what becomes of it."""
+    assert order.config is not None  # `update` looked.
+    if any(result.status == "unknown" for result in results):
+        return old, Update(fate="impossible")
+    names = {check.name for check in order.config.checks}
+    entries = {n: e for n, e in old.entries.items() if n in names or not order.all}
+    dropped = tuple(name for name in old.entries if name not in entries)
+    for result in results:
+        if result.report is not None:
+            entries[result.name] = Entry.of(result.report, result.check.metrics)
+    new = Baseline(entries)
+    done = Update(
+        fate="written",
+        changes=tuple(old.changes(new)),
+        added=tuple(name for name in entries if name not in old.entries),
+        dropped=dropped,
+    )
+    if done.rises and not allow_increase:
+        return old, replace(done, fate="refused")
+    if order.config.baseline.exists() and new.text() == old.text():
+        return old, replace(done, fate="unchanged")
+    return new, done
+
+
+def _outcome(
+    order: Order,
+    results: tuple[CheckResult, ...],
+    old: Baseline | None,
+    strict: bool,
+    exit_zero: bool,
+    done: Update | None = None,
+) -> Outcome:
+    config = order.config
+    named = {check.name for check in config.checks} if config else set()
+    measured = [r for r in results if r.check.place is not None and r.report is not None]
+    return Outcome(
+        results=results,
+        strict=strict,
+        exit_zero=exit_zero,
+        config=config.shown if config else "",
+        baseline=config.baseline_shown if config else "",
+        missing=tuple(result.name for result in measured if result.entry is None),
+        vanished=tuple(name for name in (old.entries if old else ()) if name not in named),
+        update=done,
+    )

@@ -1,0 +1,151 @@
+"""`cnnstat check`: a budget that a model must hold, for people and for CI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cnnstat.cli import options
+from cnnstat.cli.check_order import Asked, Given, measuring
+from cnnstat.cli.check_output import CheckOutputs
+from cnnstat.cli.output import exit_codes
+from cnnstat.errors import OutputError
+
+if TYPE_CHECKING:
+    from cnnstat.budgets.checking import Measure, Order
+    from cnnstat.budgets.outcome import Outcome
+
+LIMITED = ("params", "macs", "flops", "activations", "param-bytes")
+"""What `--max-…` limits."""
+
+NamesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="NAME",
+        help="Checks of the configuration; with --max-… a model's specification, or a saved report "
+        "(.json). [default: every check]",
+        show_default=False,
+    ),
+]
+
+
+def _limit(metric: str, example: str, what: str) -> typer.models.OptionInfo:
+    text = f"No more {what} than this."
+    option: typer.models.OptionInfo = typer.Option(f"--max-{metric}", metavar=example, help=text)
+    return option
+
+
+MaxParamsOption = Annotated[str | None, _limit("params", "26M", "parameters")]
+MaxMacsOption = Annotated[str | None, _limit("macs", "4.2G", "multiply–accumulates")]
+MaxFlopsOption = Annotated[str | None, _limit("flops", "8.3G", "floating-point operations")]
+MaxActivationsOption = Annotated[str | None, _limit("activations", "12M", "activations")]
+MaxParamBytesOption = Annotated[str | None, _limit("param-bytes", "98MiB", "bytes of parameters")]
+UncountedOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--uncounted",
+        metavar="OP",
+        help="An operation that may stay without a rule, such as mylib.fused. May be repeated.",
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The configuration. [default: cnnstat.toml, or pyproject.toml with [tool.cnnstat], here "
+        "or in the nearest folder above]",
+    ),
+]
+UpdateOption = Annotated[
+    bool, typer.Option("--update", help="Write what is measured as the baseline to compare with.")
+]
+AllowIncreaseOption = Annotated[
+    bool, typer.Option("--allow-increase", help="With --update: also where a number rises.")
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Checks of level warn count as errors.")
+]
+ExitZeroOption = Annotated[
+    bool, typer.Option("--exit-zero", help="Exit with 0 where a budget is exceeded.")
+]
+CheckFormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "-f",
+        "--format",
+        metavar="FORMAT",
+        help="table, json, markdown, github, junit, csv, latex or html; for files too. "
+        "[default: table; for a file, by its extension, .xml being junit]",
+    ),
+]
+
+
+def check(
+    names: NamesArgument = None,
+    max_params: MaxParamsOption = None,
+    max_macs: MaxMacsOption = None,
+    max_flops: MaxFlopsOption = None,
+    max_activations: MaxActivationsOption = None,
+    max_param_bytes: MaxParamBytesOption = None,
+    uncounted: UncountedOption = None,
+    input: options.InputOption = None,
+    batch: options.BatchOption = None,
+    train: options.TrainOption = False,
+    backward: options.BackwardOption = False,
+    convention: options.ConventionOption = None,
+    engine: options.EngineOption = None,
+    config: ConfigOption = None,
+    update: UpdateOption = False,
+    allow_increase: AllowIncreaseOption = False,
+    strict: StrictOption = False,
+    exit_zero: ExitZeroOption = False,
+    format: CheckFormatOption = None,
+    json: options.JsonOption = False,
+    output: options.OutputOption = None,
+    width: options.WidthOption = None,
+    color: options.ColorOption = "auto",
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+) -> None:
+    """Hold models to a budget: exit code 0 they do, 1 a budget is exceeded, 2 it cannot be told.
+
+    \b
+      cnnstat check resnet50 --max-macs 4.2G --max-params 26M
+      cnnstat check                              # every check of pyproject.toml or cnnstat.toml
+      cnnstat check --update                     # accept what is measured as the new baseline
+      cnnstat check -f github -o check.xml       # annotations are for GitHub, .xml is JUnit
+
+    A check is a table [[tool.cnnstat.check]] of pyproject.toml, or [[check]] of cnnstat.toml.
+    """
+    with exit_codes(verbose):
+        from cnnstat.render.base import View
+
+        outputs, view = CheckOutputs.plan(output, format, json), View(width=width)
+        maxima = (max_params, max_macs, max_flops, max_activations, max_param_bytes)
+        given = Given(input or (), batch, train, backward, convention, uncounted or ())
+        limits = dict(zip(LIMITED, maxima, strict=True))
+        order = Asked(names or (), limits, config, given).order()
+        measure = measuring(order, engine, verbose)
+        outcome = _outcome(order, measure, strict, exit_zero, update, allow_increase)
+        outputs.emit(outcome, view, color=color, quiet=quiet)
+        raise typer.Exit(outcome.code)
+
+
+def _outcome(
+    order: Order,
+    measure: Measure,
+    strict: bool,
+    exit_zero: bool,
+    update: bool,
+    allow_increase: bool,
+) -> Outcome:
+    from cnnstat.budgets import checking
+
+    if update:
+        return checking.update(order, measure, strict, exit_zero, allow_increase=allow_increase)
+    if allow_increase:
+        raise OutputError("--allow-increase goes with --update")
+    return checking.hold(order, measure, strict, exit_zero)

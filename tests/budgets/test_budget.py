@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cnnstat.budgets.baseline import Entry
+from cnnstat.budgets.budget import evaluate
+from cnnstat.budgets.limits import Limit, Place
+from cnnstat.report import Layer, Report, Work
+from tests.reports import conv, linear, module, normal, report, unknown
+
+
+def test_exactly_the_limit_passes_and_one_more_does_not() -> None:
+    params = normal().totals.params
+    assert not evaluate(normal(), {"params": params}).failed
+    result = evaluate(normal(), {"params": params - 1})
+    assert result.status == "exceeded"
+    (finding,) = result.exceeded
+    assert finding.measured - finding.broken[0].allowed == 1
+    assert f"params over by 1 ({params:,} > {params - 1:,})" in result.explain()[0]
+
+
+def test_the_verdict_does_not_round() -> None:
+    # A number that no float holds.
+    huge = 2**60 + 1
+    net = report("net", module("", "Net", "linear", work=Work(macs=huge)))
+    assert evaluate(net, {"macs": huge}).status == "passed"
+    assert evaluate(net, {"macs": huge - 1}).status == "exceeded"
+
+
+def test_limits_as_people_write_them() -> None:
+    # 0.5 M MACs and 1 k parameters are less than it has.
+    result = evaluate(normal(), {"macs": "0.5 M", "params": "1 k", "flops": "1 G"})
+    assert [finding.metric.name for finding in result.exceeded] == ["params", "macs"]
+    with pytest.raises(ValueError, match="unknown metric 'beauty'"):
+        evaluate(normal(), {"beauty": 1})
+
+
+def test_a_limit_says_where_it_stands() -> None:
+    limit = Limit.of("params", "1 k", Place("pyproject.toml", 31))
+    assert evaluate(normal(), [limit]).explain()[0].endswith("max.params 1 k at pyproject.toml:31")
+
+
+def test_without_a_baseline_the_heaviest_layers_are_named() -> None:
+    result = evaluate(normal(), {"macs": 1})
+    heaviest = max(normal().layers, key=lambda layer: layer.macs)
+    assert f"heaviest in MACs: {heaviest.path}" in "\n".join(result.explain())
+
+
+# Operations without a rule
+
+
+def test_operations_without_a_rule_leave_nobody_to_tell() -> None:
+    result = evaluate(unknown(), {"macs": "1 T", "params": "1 T"})
+    assert (result.status, result.failed) == ("unknown", True)
+    assert "4 operations have no rule" in result.reason
+    assert "mylib.fused ×3 in body.fused" in result.reason
+    assert "mylib.mix ×1 in (root)" in result.reason
+    assert 'uncounted = ["mylib.fused", "mylib.mix"]' in result.hint
+    assert {f.metric.name: f.at_least for f in result.findings} == {"macs": True, "params": False}
+
+
+def test_all_of_them_must_be_allowed_by_name() -> None:
+    limits = {"macs": "1 T"}
+    assert evaluate(unknown(), limits, uncounted=["mylib.fused"]).status == "unknown"
+    assert evaluate(unknown(), limits, uncounted=["mylib.*"]).status == "unknown"
+    result = evaluate(unknown(), limits, uncounted=["mylib.fused", "mylib.mix", "other.op"])
+    assert result.status == "passed"
+    assert "without a rule, as allowed: mylib.fused ×3" in result.notes
+
+
+def test_what_is_exceeded_already_is_said_all_the_same() -> None:
+    result = evaluate(unknown(), {"macs": 1})
+    assert result.status == "unknown"
+    assert "MACs over by at least" in "\n".join(result.explain())
+
+
+def test_off_is_not_looked_at() -> None:
+    assert evaluate(normal(), {"params": 1}, level="off").status == "off"
+    assert evaluate(normal(), {"params": 1}, level="warn").failed
+
+
+# Against a baseline
+
+
+def net(*layers: Layer, **meta: str) -> Report:
+    made = report("net", module("", "Net", "container", (1, 3, 8, 8), (1, 10)), *layers)
+    return replace(made, meta={**made.meta, **meta})
+
+
+STEM = conv("stem", "standard", (1, 3, 8, 8), (1, 8, 8, 8), 3)  # 8·3·9 = 216 parameters
+WIDE = conv("stem", "standard", (1, 3, 8, 8), (1, 16, 8, 8), 3)  # 432
+HEAD = linear("head", (1, 8), (1, 10))  # 8·10 + 10 = 90
+EXTRA = linear("extra", (1, 10), (1, 10))  # 110
+
+
+def test_growth_is_held_against_the_baseline() -> None:
+    baseline = Entry.of(net(STEM, HEAD))
+    assert baseline.numbers["params"] == 306
+    grown = net(WIDE, HEAD)
+    assert evaluate(net(STEM, HEAD), growth={"params": "0%"}, baseline=baseline).status == "passed"
+    for allowed, status in [("0%", "exceeded"), ("+216", "passed"), ("+215", "exceeded")]:
+        result = evaluate(grown, growth={"params": allowed}, baseline=baseline)
+        assert result.status == status
+    assert "params over by 1 (522 > 521): growth.params +215" in result.explain()
+    assert result.findings[0].change == "+216 (+70.6 %)"
+
+
+def test_growth_without_a_baseline_passes() -> None:
+    assert evaluate(net(STEM), growth={"params": "0%"}).status == "passed"
+
+
+def test_a_number_that_the_baseline_does_not_have_passes_and_is_said() -> None:
+    baseline = Entry.of(net(STEM))
+    result = evaluate(net(WIDE), growth={"moved-bytes": "0%"}, baseline=baseline)
+    assert result.status == "passed"
+    assert "has no moved bytes" in result.notes[0]
+
+
+def test_the_layer_that_did_it_is_named_with_before_and_after() -> None:
+    result = evaluate(net(WIDE, HEAD), {"params": 306}, baseline=Entry.of(net(STEM, HEAD)))
+    text = "\n".join(result.explain())
+    assert "largest change: stem +216 params (216 → 432" in text
+    assert "head" not in text
+
+
+def test_added_and_vanished_layers_are_visible_even_where_nothing_fails() -> None:
+    before, after = net(STEM, EXTRA, HEAD), net(STEM, HEAD)
+    result = evaluate(after, {"params": "1 M"}, baseline=Entry.of(before))
+    assert result.status == "passed"
+    assert "gone: extra (Linear)" in result.explain()
+    result = evaluate(before, {"params": "1 M"}, baseline=Entry.of(after))
+    assert "layers since the baseline: 1 added" in result.explain()
+    assert "largest change: extra +110 params (0 → 110; added: Linear" in "\n".join(
+        result.explain()
+    )
+
+
+def test_what_went_the_other_way_is_not_the_largest_change() -> None:
+    # stem loses 216 parameters, and two layers bring 150 each: 84 more.
+    new = [linear(name, (1, 14), (1, 10)) for name in ("one", "two")]
+    result = evaluate(net(STEM, *new), {"params": 1}, baseline=Entry.of(net(WIDE)))
+    lines = [line for line in result.explain() if line.startswith(("largest", "then"))]
+    assert [line.split(" params")[0] for line in lines] == [
+        "largest change: one +150",
+        "then: two +150",
+        "then: stem -216",
+    ]
+
+
+def test_another_version_is_the_likely_cause_of_a_change_and_of_nothing_else() -> None:
+    baseline = Entry.of(net(STEM, torch="2.13.0+cpu"))
+    changed = evaluate(net(WIDE, torch="2.14.0"), {"params": 1}, baseline=baseline)
+    assert any(
+        "torch 2.13.0 → 2.14.0 since the baseline: the likely cause" in n for n in changed.notes
+    )
+    for same in (net(STEM, torch="2.14.0"), net(STEM, torch="2.13.0+cu130")):
+        assert evaluate(same, {"params": 1}, baseline=baseline).notes == ()
+
+
+def test_other_circumstances_are_said() -> None:
+    baseline = Entry.of(net(STEM, mode="train"))
+    result = evaluate(net(STEM), {"params": 1}, baseline=baseline)
+    assert result.notes == ("mode is eval, and was train when the baseline was made",)
+
+
+def test_quotes_of_two_conventions_are_not_compared() -> None:
+    (quoted,) = evaluate(net(STEM), {"quoted": "1 M"}).check.metrics
+    baseline = Entry.of(net(STEM), [quoted])
+    other = replace(net(STEM), convention="fvcore")
+    result = evaluate(other, growth={"quoted": "0%"}, baseline=baseline)
+    assert result.findings[0].before is None
+    assert evaluate(net(STEM), growth={"quoted": "0%"}, baseline=baseline).findings[0].before
