@@ -1,4 +1,4 @@
-"""LeNet-5 (1998)."""
+"""LeNet-5 (1998), and the two LeNets that papers on compression mean (Han et al. 2015)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 import torch
 from torch import nn
+
+from cnnstat.zoo.blocks import fully_connected, relu, sequence
 
 # LeCun et al. 1998, table I: the maps of S2 that each map of C3 is connected to.
 _TABLE_I = (
@@ -51,6 +53,40 @@ def lenet5() -> nn.Sequential:
             act6=ScaledTanh(),
             output=RadialBasis(84, 10),
         )
+    )
+
+
+def lenet_300_100() -> nn.Sequential:
+    """LeNet-300-100: LeCun, Bottou, Bengio, Haffner, 1998, section III.C, as Han, Mao, Dally, "Deep
+    Compression", 2015, arXiv:1510.00149, tables 1 and 2, compress it. Input 1×28×28.
+
+    784-300-100-10: 266 K weights, 1,070 KB (both rounded).
+
+    Deviation: rectified linear units, as in Caffe, where the network of 1998 has tanh.
+    """
+    return sequence({"flatten": nn.Flatten(), **fully_connected((784, 300, 100, 10))})
+
+
+def lenet5_caffe() -> nn.Sequential:
+    """LeNet-5 as Caffe has it, which Han, Mao, Dally, "Deep Compression", 2015, arXiv:1510.00149,
+    tables 1 and 3, compress. Input 1×28×28.
+
+    20-50-500-10: 431 K weights, 1,720 KB (rounded). Seven times the parameters of `lenet5`.
+
+    Deviations from 1998: wider, C3 dense, maximum pooling, one rectified linear unit layer, no
+    padding to 32×32. The softmax is left to the loss.
+    """
+    return sequence(
+        {
+            "conv1": nn.Conv2d(1, 20, 5),
+            "pool1": nn.MaxPool2d(2),
+            "conv2": nn.Conv2d(20, 50, 5),
+            "pool2": nn.MaxPool2d(2),
+            "flatten": nn.Flatten(),
+            "ip1": nn.Linear(800, 500),
+            "relu1": relu(),
+            "ip2": nn.Linear(500, 10),
+        }
     )
 
 

@@ -1,7 +1,11 @@
 """LeCun et al. 1998, section II.B: trainable parameters of each layer, in the paper's words."""
 
+import math
+
+import pytest
 import torch
 
+import cnnstat
 from cnnstat.sources.base import resolve
 
 PUBLISHED = {"c1": 156, "s2": 12, "c3": 1516, "s4": 32, "c5": 48120, "f6": 10164, "output": 0}
@@ -60,3 +64,52 @@ def test_sparse_convolution_is_a_masked_dense_one():
     bias = torch.cat([conv.bias for conv in model.c3.maps])
     dense = torch.nn.functional.conv2d(x, weight, bias)
     torch.testing.assert_close(model.c3(x), dense)
+
+
+def test_connections_of_each_layer():
+    # Section II.B: a connection is a multiplication of a layer with weights, or a bias.
+    published = {"c1": 122_304, "c3": 151_600, "c5": 48_120, "f6": 10_164}
+    biases = {"c1": 6 * 28 * 28, "c3": 16 * 10 * 10, "c5": 120, "f6": 84}
+    report = cnnstat.analyze("zoo:lenet5")
+    macs = {name: report.subtree(name).macs for name in published}
+    assert {name: macs[name] + biases[name] for name in published} == published
+    # A unit of S2 and S4 has five connections, of which none is a multiply–accumulate here: the
+    # 5,880 + 2,000, and the 840 of the output, whose centres are fixed, complete the 340,908.
+    assert report.totals.macs == sum(macs.values()) == 325_680
+    assert sum(published.values()) + 5 * (6 * 14 * 14 + 16 * 5 * 5) + 840 == 340_908
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "kilobytes", "layers"),
+    [
+        # Deep Compression: total and layers of tables 2 and 3 in thousands of weights, table 1 in KB
+        # of 1,000 bytes, three digits.
+        ("lenet_300_100", 266, 1070, {"fc1": 235, "fc2": 30, "fc3": 1}),
+        ("lenet5_caffe", 431, 1720, {"conv1": 0.5, "conv2": 25, "ip1": 400, "ip2": 5}),
+    ],
+)
+def test_deep_compression_tables_1_to_3(name, weights, kilobytes, layers):
+    report = cnnstat.analyze(f"zoo:{name}")
+    params = report.totals.params
+    assert params // 1000 == weights
+    assert round(params * 4 / 1000, -1) == kilobytes
+    for layer, thousands in layers.items():
+        # "1K" are 1,000 weights and "0.5K" 500; biases are not in these.
+        (weight,) = (size for name, size in sizes(report, layer).items() if name == "weight")
+        assert weight / 1000 == pytest.approx(thousands, abs=0.5)
+    assert report.uncounted == ()
+
+
+def sizes(report, layer):
+    return {name: math.prod(shape) for name, shape in report.layer(layer).weights.items()}
+
+
+def test_cost_of_the_compressed_lenets_by_hand():
+    # 784·300 + 300 + 300·100 + 100 + 100·10 + 10
+    totals = cnnstat.analyze("zoo:lenet_300_100").totals
+    assert (totals.params, totals.macs) == (266_610, 784 * 300 + 300 * 100 + 100 * 10)
+    # 28 → 24 → 12 → 8 → 4; 25·20 + 20 + 20·25·50 + 50 + 800·500 + 500 + 5,000 + 10
+    totals = cnnstat.analyze("zoo:lenet5_caffe").totals
+    macs = 24 * 24 * 20 * 25 + 8 * 8 * 50 * 20 * 25 + 800 * 500 + 500 * 10
+    assert (totals.params, totals.macs) == (431_080, macs)
+    assert macs == 2_293_000
