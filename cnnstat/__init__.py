@@ -26,7 +26,7 @@ _HOMES = {
     "counts": "cnnstat.rules",
     "crosscheck": "cnnstat.opinions.crosscheck",
     "explain_layer": "cnnstat.explaining.explanation",
-    "explain_model": "cnnstat.explaining.explanation",
+    "explain_model": "cnnstat.explaining.quotes",
     "what_if": "cnnstat.explaining.whatif",
 }
 
@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     from cnnstat.analysis import analyze
     from cnnstat.comparing.comparison import Comparison, compare
     from cnnstat.errors import CnnstatError
-    from cnnstat.explaining.explanation import explain_layer, explain_model
+    from cnnstat.explaining.explanation import explain_layer
+    from cnnstat.explaining.quotes import explain_model
     from cnnstat.explaining.whatif import what_if
     from cnnstat.opinions.base import CrossCheck
     from cnnstat.opinions.crosscheck import crosscheck

@@ -114,6 +114,13 @@ def _is_recurrent(module: ModuleInfo) -> bool:
     return any(parameter.name.startswith("weight_ih") for parameter in module.params)
 
 
+def as_counted(work: Work, kind: str) -> Work:
+    """The work of a part as the whole counts it: dropout none, recurrent cells no activations."""
+    if kind == "dropout":
+        return Work()
+    return replace(work, activations=0) if kind == "recurrent" else work
+
+
 # ---- convolutions
 
 
@@ -121,8 +128,9 @@ def _weight(call: OpCall) -> tuple[int, ...]:
     weight = call.args.get("weight")
     if isinstance(weight, TensorSpec):
         return weight.shape
-    packed = next(v for v in call.args.values() if isinstance(v, tuple) and v)
-    return tuple(packed[0].shape)
+    packed = next((v for v in call.args.values() if isinstance(v, tuple) and v), ())
+    first = packed[0] if packed else None
+    return first.shape if isinstance(first, TensorSpec) else ()
 
 
 def convolution_kind(call: OpCall) -> str:
@@ -130,6 +138,8 @@ def convolution_kind(call: OpCall) -> str:
     if is_transposed(call):
         return "transposed"
     weight, groups = _weight(call), int(call.get("groups", 1))
+    if not weight:
+        return "convolution"  # a rule of the user's own, for an operation that names its weight otherwise
     pointwise = all(size == 1 for size in weight[2:])
     if groups == 1:
         return "pointwise" if pointwise else "standard"
@@ -141,6 +151,8 @@ def convolution_kind(call: OpCall) -> str:
 def convolution_attrs(call: OpCall) -> dict[str, Any]:
     """Kernel, stride, dilation, groups, channels, and a depthwise convolution's multiplier."""
     weight, groups = _weight(call), int(call.get("groups", 1))
+    if not weight:
+        return {}
     dims = len(weight) - 2
 
     def each(name: str, default: int) -> list[int]:

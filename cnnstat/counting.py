@@ -10,12 +10,14 @@ from typing import Any
 from cnnstat.classify import (
     Chain,
     Kinds,
+    as_counted,
     classify,
     convolution_attrs,
     kinds_of_users,
     layer_kind,
 )
 from cnnstat.convention import convention_named
+from cnnstat.dataflow import standing
 from cnnstat.kinds import DATA_MOVEMENT, KINDS, SQUEEZE_EXCITATION
 from cnnstat.notes import notes_on
 from cnnstat.record import ModuleInfo, OpCall, Trace
@@ -32,6 +34,7 @@ from cnnstat.report import (
     total_work,
 )
 from cnnstat.rules import VIEWS, ZERO, rule_for
+from cnnstat.rules.base import RULE_ERRORS
 
 
 def count(
@@ -47,7 +50,7 @@ def count(
     Every operation is counted by its rule, is zero by definition, or is listed as uncounted. Raises
     `SpecError` for an unknown convention.
     """
-    quote = convention_named(convention).quote
+    quoting = convention_named(convention)
     kinds = classify(trace)
     works, uncounted, failures = _work(trace, kinds)
     shares = _shares(trace, kinds, works)
@@ -56,13 +59,21 @@ def count(
     ran = {call.scope for call in trace.ops}
     parents = {module.path.rpartition(".")[0] for module in trace.modules if module.path}
     layers = tuple(
-        _layer(module, shares[module.path], module.path not in parents, users, ran, group_of, quote)
+        _layer(
+            module,
+            shares[module.path],
+            module.path not in parents,
+            users,
+            ran,
+            group_of,
+            quoting.quote,
+        )
         for module in trace.modules
     )
     return Report(
         subject=subject,
         convention=convention,
-        layers=layers,
+        layers=quoting.settle(layers),
         kinds=_kind_totals(layers, groups),
         groups=groups,
         uncounted=uncounted,
@@ -89,11 +100,6 @@ def _moved(call: OpCall) -> int:
     return sum(spec.nbytes for spec in specs.values()) + sum(out.nbytes for out in call.outputs)
 
 
-_RULE_ERRORS = (
-    ArithmeticError, AssertionError, AttributeError, LookupError, StopIteration, TypeError, ValueError
-)  # fmt: skip
-
-
 def _ragged(call: OpCall) -> bool:
     """Whether a size is no number: jagged tensors, whose work depends on lengths not recorded."""
     specs = (*call.inputs, *call.outputs)
@@ -118,10 +124,10 @@ def _work(
         rule = rule_for(call.op)
         if rule is not None and not _ragged(call):
             try:
-                work = _in_one_piece(rule.count(call), kinds.of_op[call.index])
+                work = as_counted(rule.count(call), kinds.of_op[call.index])
                 works[call.index] = replace(work, moved=_moved(call))
                 continue
-            except _RULE_ERRORS as error:
+            except RULE_ERRORS as error:
                 # A rule met arguments that it does not know: say so, rather than guess.
                 kinds.of_op.pop(call.index, None)
                 reason = f"{type(error).__name__}: {error}"
@@ -141,13 +147,6 @@ def _work(
         if op == name
     )
     return works, uncounted, tuple(failures.values())
-
-
-def _in_one_piece(work: Work, kind: str) -> Work:
-    """The work of a part as the whole counts it: dropout none, recurrent cells no activations."""
-    if kind == "dropout":
-        return Work()
-    return replace(work, activations=0) if kind == "recurrent" else work
 
 
 @dataclass(slots=True)
@@ -197,9 +196,13 @@ class _Share:
 def _shares(trace: Trace, kinds: Kinds, works: Mapping[int, Work]) -> defaultdict[str, _Share]:
     shares: defaultdict[str, _Share] = defaultdict(_Share)
     in_blocks = kinds.in_blocks | kinds.gradients_in_blocks
+    notes = standing(trace, kinds)
     for call in trace.ops:
         if call.index in works:
             kind = kinds.of_op.get(call.index, DATA_MOVEMENT)
+            if call.index in notes:
+                params, roles = notes[call.index]
+                call = replace(call, params=params, roles=roles)
             shares[call.scope].add(call, works[call.index], kind, call.index in in_blocks)
     return shares
 

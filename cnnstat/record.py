@@ -66,6 +66,11 @@ class OpCall:
     """Which call of the scope's module this belongs to, from 0."""
     phase: str = "forward"
     """`"forward"` or `"backward"`."""
+    params: tuple[tuple[str, str], ...] = ()
+    """Arguments that are parameters, by schema name, with the parameter's full name; read off the record."""
+    roles: tuple[str, ...] = ()
+    """Where it stands, read off the record: `"input"`, `"output"`: its channels in or out are those of the
+    network; `"mixed"`: such channels and others meet in it; `"excited"`: squeeze-and-excitation follows."""
     inputs: tuple[TensorSpec, ...] = field(init=False, compare=False, repr=False)
     """All tensors among the arguments, in schema order."""
 

@@ -6,6 +6,7 @@ at `None` are not written. Which storage held a tensor is not kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,14 +20,24 @@ _ITEMSIZES = {
 }
 """Bytes of an element; of any other type, one."""
 
+_MOST = 1_000_000
+"""No network runs one operation more often in one layer; a file that says so is damaged."""
+
 
 def calls_to_list(calls: Iterable[OpCall]) -> list[dict[str, Any]]:
-    """`[{"op", "times", "phase", "args", "outputs"}]`; the phase only where it is not forward."""
+    """`[{"op", "times", "phase", "params", "roles", "args", "outputs"}]`.
+
+    The phase only where it is not forward, parameters and roles where there are any.
+    """
     entries: dict[str, dict[str, Any]] = {}
     for call in calls:
         entry: dict[str, Any] = {"op": call.op, "times": 0}
         if call.phase != "forward":
             entry["phase"] = call.phase
+        if call.params:
+            entry["params"] = dict(call.params)
+        if call.roles:
+            entry["roles"] = list(call.roles)
         entry["args"] = {k: _value(v) for k, v in call.args.items() if v is not None}
         entry["outputs"] = [_value(spec) for spec in call.outputs]
         entries.setdefault(repr(entry), entry)["times"] += 1
@@ -34,9 +45,15 @@ def calls_to_list(calls: Iterable[OpCall]) -> list[dict[str, Any]]:
 
 
 def calls_from_list(entries: Iterable[Mapping[str, Any]], scope: str) -> tuple[OpCall, ...]:
-    """The calls again, as many as there were. Raises `ValueError` or `TypeError` for anything else."""
+    """The calls again, as many as there were.
+
+    Raises an `AttributeError`, `LookupError`, `TypeError` or `ValueError` for anything else.
+    """
     calls: list[OpCall] = []
     for entry in entries:
+        times = entry["times"]
+        if type(times) is not int or not 1 <= times <= _MOST:
+            raise ValueError(f"an operation ran {times!r} times")
         call = OpCall(
             index=len(calls),
             op=str(entry["op"]),
@@ -44,8 +61,10 @@ def calls_from_list(entries: Iterable[Mapping[str, Any]], scope: str) -> tuple[O
             args={name: _parsed(value) for name, value in entry["args"].items()},
             outputs=tuple(_tensor(value) for value in entry["outputs"]),
             phase=str(entry.get("phase", "forward")),
+            params=tuple((str(name), str(path)) for name, path in entry.get("params", {}).items()),
+            roles=tuple(map(str, entry.get("roles", ()))),
         )
-        calls += [call] * int(entry["times"])
+        calls += [call] * times
     return tuple(calls)
 
 
@@ -54,6 +73,8 @@ def _value(value: Any) -> Any:
         return {value.dtype: list(value.shape)}
     if isinstance(value, tuple):
         return [_value(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no infinity
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
@@ -65,6 +86,6 @@ def _parsed(value: Any) -> Any:
 
 def _tensor(value: Mapping[str, list[int]]) -> TensorSpec:
     ((dtype, shape),) = value.items()
-    if not all(type(size) is int for size in shape):
+    if not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"{shape!r} is no shape")
     return TensorSpec(tuple(shape), dtype, _ITEMSIZES.get(dtype, 1))

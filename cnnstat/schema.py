@@ -14,7 +14,7 @@ The document, with every count an integer and shapes as lists of sizes:
                  "tied_to", "group", "weights": {NAME: SHAPE}, "attrs",
                  "tallies": [{"rule", "kind", "calls", "read", "written",
                               "macs", "adds", "muls", "compares", "special", "moved", "activations",
-                              "ops": [{"op", "times", "args", "outputs"}]}]}],
+                              "ops": [{"op", "times", "params", "roles", "args", "outputs"}]}]}],
      "uncounted": {OP: {"count", "where": [{"layer", "count", "inputs", "outputs"}]}},
      "notes": [{"kind", "text", "hint", "where"}],
      "meta": {...}}
@@ -27,6 +27,7 @@ adds up again, and refuses a document whose sums disagree with them. The operati
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
@@ -49,7 +50,17 @@ from cnnstat.report import (
 
 R = TypeVar("R", bound=Report)
 
-_EXPECTED = "a report written by cnnstat ... -f json"
+_EXPECTED = "a report written by cnnstat summary MODEL -o FILE.json"
+
+_OTHERS = {
+    "comparison": "a comparison",
+    "opinions": "a cross-check",
+    "conventions": "an explanation",
+    "layer": "an explanation",
+    "what_if": "a what-if",
+    "checks": "the result of a check",
+}
+"""What other documents are, by a key that they alone have."""
 
 
 def dump(document: Mapping[str, Any]) -> str:
@@ -74,7 +85,7 @@ def _nested(value: Any) -> bool:
 
 
 def _flat(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def report_to_dict(report: Report) -> dict[str, Any]:
@@ -165,8 +176,15 @@ def report_from_json(text: str | bytes, cls: type[R]) -> R:
             f"report of schema {document['schema']!r}; this version reads schema {SCHEMA}",
             hint="write the report again with this version of cnnstat",
         )
+    if "subject" not in document or "layers" not in document:
+        known = set(_OTHERS) & document.keys()
+        what = _OTHERS[known.pop()] if known else "a document of cnnstat"
+        raise ReportError(f"{what}, not a report", hint=f"expected {_EXPECTED}")
     report = _read(_Reader(document, "report"), cls)
     _check_sums(report, document.get("totals"))
+    paths = Counter(layer.path for layer in report.layers)
+    if paths and (path := paths.most_common(1)[0])[1] > 1:
+        raise ReportError(f"report.layers: {path[0]!r} stands there {path[1]} times")
     return report
 
 
@@ -283,16 +301,30 @@ def _read_layer(reader: _Reader) -> Layer:
         quoted=reader.count("quoted"),
         tied_to=reader.texts("tied_to"),
         group=reader.text("group"),
-        weights={name: tuple(shape) for name, shape in reader.optional("weights", dict).items()},
+        weights=_read_weights(reader),
         attrs=reader.get("attrs", dict),
     )
 
 
+def _read_weights(reader: _Reader) -> dict[str, tuple[int, ...]]:
+    weights = {}
+    for name, shape in reader.optional("weights", dict).items():
+        if type(shape) is not list or not all(type(n) is int and n >= 0 for n in shape):
+            raise ReportError(
+                f"{reader.where}.weights.{name}: expected a shape, found {shape!r:.40}"
+            )
+        weights[name] = tuple(shape)
+    return weights
+
+
 def _read_calls(tally: _Reader, path: str) -> tuple[OpCall, ...]:
     try:
-        return calls_from_list(tally.optional("ops", list), path)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        ops = calls_from_list(tally.optional("ops", list), path)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ReportError(f"{tally.where}.ops: not a list of operations ({error})") from None
+    if ops and len(ops) != tally.count("calls"):
+        raise ReportError(f"{tally.where}: {len(ops)} operations, where calls is another number")
+    return ops
 
 
 def _check_sums(report: Report, totals: Any) -> None:

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -10,11 +11,13 @@ from cnnstat.analysis import analyze
 from cnnstat.cli.options import ConventionOption
 from cnnstat.convention import CONVENTIONS, convention_named, requote
 from cnnstat.errors import SpecError
-from cnnstat.quoting import Convention, Uses, Weights
+from cnnstat.quoting import Cells, Convention, Remark, Uses, Weights
+from cnnstat.record import OpCall, TensorSpec
 from cnnstat.render.base import View
 from cnnstat.render.rows import select
 from cnnstat.report import Layer, Report, Tally, Work
 from cnnstat.rules import all_rules
+from tests.reports import report
 
 
 def tally(rule, macs=0, read=0, written=0):
@@ -63,6 +66,23 @@ def net():
         nn.Flatten(),
         nn.Linear(36, 5),
     )
+
+
+class TwoSizes(nn.Module):
+    """One convolution, called on two sizes."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(self.conv(x)[..., ::2, ::2])
+
+
+def tied():
+    first, second = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+    second.weight = first.weight
+    return nn.Sequential(first, second)
 
 
 GRID = torch.rand(2, 4, 5, 2)
@@ -146,17 +166,34 @@ def test_fused_attention_is_quoted_as_its_products():
 
 @pytest.mark.parametrize("name", CONVENTIONS)
 def test_quoting_again_is_quoting_at_once(name):
-    plain = analyze(net(), (2, 3, 12, 14))
-    other = analyze(net(), (2, 3, 12, 14), convention=name)
+    batch = 1 if CONVENTIONS[name].per_sample else 2
+    plain = analyze(net(), (batch, 3, 12, 14))
+    other = analyze(net(), (batch, 3, 12, 14), convention=name)
     assert requote(plain, name) == other
     assert requote(other, "macs") == plain
     assert (other.totals.quoted == plain.totals.quoted) == (name == "macs")
     assert [row.work for row in other.layers] == [row.work for row in plain.layers]
 
 
+def test_quoting_at_once_is_for_one_sample_too():
+    other = analyze(net(), (2, 3, 12, 14), convention="ptflops")
+    assert requote(analyze(net(), (2, 3, 12, 14)), "ptflops") == other
+
+
+SAVED = {
+    "attention": lambda: analyze(Attention(), (2, 6, 8)),
+    "convolutions": lambda: analyze(net(), (2, 3, 12, 14)),
+    "of two sizes": lambda: analyze(TwoSizes(), (2, 3, 8, 8)),
+    "tied": lambda: analyze(tied(), (2, 3, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("saved", SAVED)
 @pytest.mark.parametrize("name", CONVENTIONS)
-def test_a_saved_report_is_quoted_as_it_was_before(name):
-    report = analyze(Attention(), (2, 6, 8))
+def test_a_saved_report_is_quoted_as_it_was_before(name, saved):
+    report = SAVED[saved]()
+    told = convention_named(name).remarks_on(report)
+    assert convention_named(name).remarks_on(Report.from_json(report.to_json())) == told
     assert requote(Report.from_json(report.to_json()), name) == requote(report, name)
 
 
@@ -168,6 +205,10 @@ def test_the_layers_of_a_kind_and_the_rest_are_quoted_as_the_whole(name):
     quoted = sum(layer.quoted for layer in convs)
     assert sum(row.totals.quoted for row in rows if row.role == "layer") == quoted
     assert sum(row.totals.quoted for row in rows) == report.totals.quoted
+
+
+def call(op, output, **args):
+    return OpCall(0, op, "a", {"self": TensorSpec(output), **args}, (TensorSpec(output),))
 
 
 def layer(*tallies, **details):
@@ -216,6 +257,144 @@ def test_parameters_count_as_often_as_the_first_that_is_about_them_says():
     assert quote(other, leaf=False) == 0
     assert quote(layer(weights=held), leaf=True) == 0  # never called
     assert quote(layer(weights={"weight": (3,)}, outputs=((),), calls=1), leaf=True) == 3
+
+
+def test_an_operation_may_count_by_its_arguments():
+    rules = {"a": Weights(read=3, call=lambda call: call.output.numel * 100)}
+    quote = convention(rules=rules).quote
+    ran = replace(tally("a", read=7), ops=(call("aten.a", (2, 5)), call("aten.a", (2, 5))))
+    assert quote(layer(ran), leaf=True) == 2 * 1000
+    assert quote(layer(tally("a", read=7)), leaf=True) == 3 * 7  # saved without them
+    strange = replace(tally("a", read=7), ops=(OpCall(0, "aten.a", "a", {}, ()),))
+    assert quote(layer(strange), leaf=True) == 3 * 7
+
+
+def test_a_saved_report_without_operations_is_said_to_be():
+    told = convention(rules={"a": Weights(call=lambda call: 1)}).remarks_on
+    assert told(report("net", layer(tally("b")))) == ()
+    assert "without its operations" in told(report("net", layer(tally("a"))))[0]
+    ran = replace(tally("a"), ops=(call("aten.a", (2, 5)),))
+    assert told(report("net", layer(ran))) == ()
+
+
+def test_each_call_counts_by_its_own_output_where_an_operation_shows_it():
+    uses = convention(parameters=(Uses("positions", ("weight",)),))
+    ran = replace(tally("a"), ops=(call("aten.a", (2, 4, 6, 7)), call("aten.a", (2, 4, 3, 1))))
+    held = {"weights": {"weight": (5,)}, "outputs": ((2, 4, 6, 7),), "calls": 2}
+    assert uses.quote(layer(ran, **held), leaf=True) == 5 * (2 * 6 * 7 + 2 * 3)
+    assert uses.quote(layer(**held), leaf=True) == 5 * 2 * (2 * 6 * 7)
+    # Only an operation that puts out what the layer does says so.
+    held["outputs"] = ((2, 8, 6, 7),)
+    assert uses.quote(layer(ran, **held), leaf=True) == 5 * 2 * (2 * 6 * 7)
+
+
+def test_tied_parameters_count_where_an_operation_shows_them():
+    uses = convention(parameters=(Uses("samples", ("weight", "bias")),))
+    ran = replace(
+        tally("a"), ops=(call("aten.a", (2, 4), weight=TensorSpec((4, 3)), bias=TensorSpec((4,))),)
+    )
+    held = {"weights": {"bias": (4,)}, "outputs": ((2, 4),), "calls": 1}
+    assert uses.quote(layer(ran, **held), leaf=True) == 2 * 4
+    assert uses.quote(layer(ran, tied_to=("b.weight",), **held), leaf=True) == 2 * (4 + 12)
+
+
+def test_cells():
+    # Two rows; matrices of the input 24 × 8 and of the state 24 × 3, which a projection makes narrower.
+    held = {"weight_ih_l0": (24, 8), "weight_hh_l0": (24, 3), "weight_hr_l0": (3, 6)}
+    biases = {"bias_ih_l0": (24,), "bias_hh_l0": (24,)}
+    macs = 2 * (24 * 8 + 24 * 3 + 3 * 6)
+    lstm = layer(tally("recurrent", macs), type="LSTM", weights={**held, **biases})
+
+    def of(layer, **details):
+        return convention(cells=Cells({"LSTM": 10}, **details)).quote(layer, leaf=True)
+
+    assert of(lstm) == 2 * (24 * 11 + 48 + 60)
+    assert of(lstm, element=2, gates=-1) == 2 * (2 * 24 * 11 - 48 + 48 + 60)
+    assert of(lstm, projections=False) == 2 * (24 * 14 + 48 + 60)
+    assert of(replace(lstm, weights=held)) == 2 * (24 * 11 + 60)
+    both = {
+        **held,
+        **{f"{name}_reverse": shape for name, shape in held.items()},
+    }
+    lstm = layer(tally("recurrent", 2 * macs), type="LSTM", weights=both)
+    assert of(lstm) == of(lstm, first_way=False) == 2 * 2 * (24 * 11 + 60)
+    # What is no recurrent layer, or not known, counts by its operations.
+    assert of(replace(lstm, type="GRU")) == of(replace(lstm, weights={})) == 0
+    for other in ({"matrix": (3, 3)}, {"weight_ih_l0": (24, 8)}):
+        assert of(replace(lstm, weights=other)) == 0
+
+
+def test_a_sum_for_one_sample_is_divided_once():
+    each = replace(convention(default=Weights(macs=1)), per_sample=True)
+    root = layer(path="", inputs=((2, 3),))
+    rows = [layer(path=name, quoted=n) for name, n in (("a", 3), ("b", 3), ("c", 5))]
+    settled = each.settle((root, *rows))
+    assert sum(row.quoted for row in settled) == 11 // 2
+    assert each.settle(settled[:1]) == settled[:1]
+    assert convention().settle((root, *rows)) == (root, *rows)
+    for inputs in ((), ((5,),), ((1, 3),), ((0, 3),)):
+        other = (replace(root, inputs=inputs), *rows)
+        assert each.batch_of(other) == 1 and each.settle(other) == other
+    # Images in a list: what holds parameters receives a batch of another size.
+    conv = layer(path="a", inputs=((1, 3, 8, 8),), weights={"weight": (4, 3, 1, 1)})
+    assert each.batch_of((replace(root, inputs=((3, 8, 8),)), conv)) == 1
+
+
+def test_remarks_are_about_what_they_name():
+    ran = replace(tally("a"), ops=(call("aten.x", (1,)),))
+
+    def tells(about, *layers):
+        return bool(replace(convention(), remarks=(about,)).remarks_on(report("net", *layers)))
+
+    assert tells(Remark("!", rules=("a",)), layer(tally("b")), layer(ran))
+    assert not tells(Remark("!", rules=("a",)), layer(tally("b")))
+    assert tells(Remark("!", rules=("a*",), layers=("Th?ng",)), layer(ran))
+    assert not tells(Remark("!", rules=("a",), layers=("Other",)), layer(ran))
+    assert not tells(Remark("!", rules=("a",), outside=("Thing",)), layer(ran))
+    assert tells(Remark("!", layers=("Thing",)), layer())
+    assert tells(Remark("!", rules=("a",), call=lambda call: call.op == "aten.x"), layer(ran))
+    assert not tells(Remark("!", rules=("a",), call=lambda call: call.op == "aten.y"), layer(ran))
+    # Without its operations it may be any.
+    assert tells(Remark("!", rules=("a",), call=lambda call: False), layer(tally("a")))
+    assert not tells(Remark("!", layer=lambda layer: layer.calls > 0), layer(ran))
+    assert not tells(Remark("!", report=lambda report: False), layer(ran))
+    assert tells(Remark("!", call=lambda call: call.inputs[7].numel > 0), layer(ran))
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_networks_without_a_batch_are_quoted(name):
+    class Unbatched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.up = nn.Conv2d(3, 4, 3, padding="same"), nn.ConvTranspose2d(4, 4, 2, 2)
+            self.pool, self.vector = nn.AdaptiveAvgPool2d(2), nn.Parameter(torch.zeros(2))
+
+        def forward(self, x):
+            return (self.pool(self.up(self.conv(x))) @ self.vector).softmax(0)
+
+    report = analyze(Unbatched(), (3, 6, 8), convention=name)
+    assert not report.uncounted and report.totals.quoted >= 0
+    told = " ".join(convention_named(name).remarks_on(report))
+    assert ("without a batch" in told) == (name in ("ptflops", "thop"))
+
+
+@pytest.mark.parametrize("name", [name for name, each in CONVENTIONS.items() if each.tool])
+def test_what_a_tool_runs_otherwise_is_said(name):
+    def told(**how):
+        return " ".join(convention_named(name).remarks_on(analyze(net(), (1, 3, 12, 14), **how)))
+
+    assert told() == ""
+    assert ("backward pass" in told(backward=True)) == (name != "torchinfo")
+    evaluates = name in ("ptflops", "thop", "torchinfo", "calflops")
+    assert ("training mode" in told(train=True)) == evaluates
+
+
+def test_remarks_are_short_sentences():
+    for each in CONVENTIONS.values():
+        texts = [remark.text for remark in each.remarks]
+        assert len(set(texts)) == len(texts)
+        assert not any(text.endswith(".") for text in texts)
+        assert not (each.remarks and not each.tool)
 
 
 def test_convolutions_alone():

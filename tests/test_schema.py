@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from cnnstat.errors import ReportError
+import cnnstat
+from cnnstat.errors import ReportError, SpecError
+from cnnstat.record import OpCall, TensorSpec
+from cnnstat.record_json import calls_to_list
 from cnnstat.render.base import View, renderer
-from cnnstat.report import Report
+from cnnstat.report import Layer, Report, Tally, Work
 from tests.reports import REPORTS, normal, unknown
 
 Place = tuple[str | int, ...]
@@ -90,3 +94,111 @@ def test_a_damaged_document_is_refused_or_can_be_drawn(wrong: Any) -> None:
             continue
         renderer("table").render(report, View(width=60))
         renderer("csv").render(report, View())
+
+
+# ---- operations and weights, which came later and may be missing
+
+
+def _with_ops(**changes: Any) -> str:
+    document = json.loads(with_operations().to_json())
+    for path, value in changes.items():
+        place: Any = document["layers"][0]
+        *way, last = path.split("__")
+        for step in way:
+            place = place[int(step) if step.isdigit() else step]
+        place[int(last) if last.isdigit() else last] = value
+    return json.dumps(document)
+
+
+def with_operations() -> Report:
+    """One convolution of 3 into 4 channels, run twice."""
+    call = OpCall(
+        0,
+        "aten.conv2d",
+        "",
+        {"input": TensorSpec((1, 3, 8, 8)), "weight": TensorSpec((4, 3, 1, 1)), "groups": 1},
+        (TensorSpec((1, 4, 8, 8)),),
+        params=(("weight", "weight"),),
+        roles=("input",),
+    )
+    work = Work(macs=2 * 768, activations=2 * 256)
+    layer = Layer(
+        path="",
+        type="Conv2d",
+        kind="pointwise",
+        params=12,
+        weights={"weight": (4, 3, 1, 1)},
+        calls=2,
+        tallies=(Tally("convolution", "pointwise", 2, work, 384, 512, ops=(call, call)),),
+    )
+    return Report(subject={"name": "net"}, convention="macs", layers=(layer,))
+
+
+def test_operations_come_back_with_their_shapes_and_places() -> None:
+    report = with_operations()
+    (layer,) = Report.from_json(report.to_json()).layers
+    assert layer.weights == {"weight": (4, 3, 1, 1)}
+    assert len(layer.tallies[0].ops) == 2
+    call = layer.tallies[0].ops[0]
+    assert (call.op, call.args["weight"].shape, call.output.shape) == (
+        "aten.conv2d",
+        (4, 3, 1, 1),
+        (1, 4, 8, 8),
+    )
+    assert (call.params, call.roles) == ((("weight", "weight"),), ("input",))
+
+
+def test_an_older_document_has_neither() -> None:
+    document = json.loads(with_operations().to_json())
+    del document["layers"][0]["weights"]
+    del document["layers"][0]["tallies"][0]["ops"]
+    (layer,) = Report.from_json(json.dumps(document)).layers
+    assert (layer.weights, layer.tallies[0].ops) == ({}, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tallies__0__ops__0__times": 4_000_000_000}, "ran 4000000000 times"),
+        ({"tallies__0__ops__0__times": 0}, "ran 0 times"),
+        ({"tallies__0__ops__0__times": "2"}, "ran '2' times"),
+        ({"tallies__0__ops__0__times": 1.7}, "ran 1.7 times"),
+        ({"tallies__0__ops__0__times": float("inf")}, "ran inf times"),
+        ({"tallies__0__ops__0__times": 3}, "3 operations"),
+        ({"tallies__0__ops__0__args": {"input": {"float32": [1, -3, 8, 8]}}}, "is no shape"),
+        ({"tallies__0__ops__0__args": {"input": {}}}, "not a list of operations"),
+        ({"tallies__0__ops__0__args": 3}, "not a list of operations"),
+        ({"tallies__0__ops__0": 3}, "not a list of operations"),
+        ({"tallies__0__ops": {}}, "expected a list"),
+        ({"weights": {"weight": 3}}, "weights.weight: expected a shape"),
+        ({"weights": {"weight": "abcd"}}, "expected a shape"),
+        ({"weights": {"weight": [1.5]}}, "expected a shape"),
+        ({"weights": {"weight": [-1, 3]}}, "expected a shape"),
+        ({"weights": []}, "expected an object"),
+    ],
+)
+def test_damaged_operations_are_one_clear_line(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ReportError, match=re.escape(words)):
+        Report.from_json(_with_ops(**changes))
+
+
+def test_operations_that_do_not_come_to_their_tally_are_not_used() -> None:
+    other = {"input": {"float32": [1, 3, 8, 8]}, "weight": {"float32": [4, 3, 3, 3]}}
+    for damaged in (
+        _with_ops(tallies__0__ops__0__args=other),
+        _with_ops(tallies__0__ops__0__op="aten.nothing"),
+        _with_ops(tallies__0__ops__0__args={}),
+    ):
+        report = Report.from_json(damaged)
+        explanation = cnnstat.explain_layer(report, "")
+        assert (explanation.operations, len(explanation.unexplained)) == ((), 1)
+        with pytest.raises(SpecError, match="saved without the operations"):
+            cnnstat.what_if(report, ["separable"])
+
+
+def test_infinity_is_no_json() -> None:
+    call = OpCall(
+        0, "aten.clamp", "", {"self": TensorSpec((2,)), "max": float("inf")}, (TensorSpec((2,)),)
+    )
+    (entry,) = calls_to_list([call])
+    assert entry["args"]["max"] == "inf"

@@ -116,7 +116,7 @@ def check(
       cnnstat check resnet50 --max-macs 4.2G --max-params 26M
       cnnstat check                              # every check of pyproject.toml or cnnstat.toml
       cnnstat check --update                     # accept what is measured as the new baseline
-      cnnstat check -f github -o check.xml       # annotations are for GitHub, .xml is JUnit
+      cnnstat check -o check.xml                 # JUnit, for GitLab and others
 
     A check is a table [[tool.cnnstat.check]] of pyproject.toml, or [[check]] of cnnstat.toml.
     """

@@ -38,7 +38,9 @@ LayersOption = Annotated[
     bool,
     typer.Option(
         "--layers",
-        help="Variants of one network layer by layer, others by the spatial size they work at.",
+        help="Variants of one network layer by layer, others by the spatial size they work at. Variants "
+        "share half of the layers of the smaller one (a quarter, if of one class): by path and class, or "
+        "unchanged but for their path.",
     ),
 ]
 LayersByOption = Annotated[
@@ -98,9 +100,11 @@ def compare(
     with exit_codes(verbose):
         from cnnstat.render.comparison import ComparisonView
 
-        view = ComparisonView(layers=layers, by=by, sort=sort, top=top, all=all, width=width)
-        outputs = Outputs.plan(output, format, json)
-        check_specs(specs, by)
+        view = ComparisonView(
+            layers=layers, by=by, sort=sort.lower(), top=top, all=all, width=width
+        )
+        outputs = Outputs.plan(output, format, json, keep=specs)
+        check_specs(specs, by, view.chosen)
         measured = {
             "inputs": input,
             "batch": batch,
@@ -112,7 +116,7 @@ def compare(
         show_comparison(outputs, comparison, view, color=color, quiet=quiet)
 
 
-def check_specs(specs: list[str], by: str | None) -> None:
+def check_specs(specs: list[str], by: str | None, chosen: str) -> None:
     """Say what cannot be compared before anything is measured. Raises `SpecError`."""
     if len(specs) < 2:
         raise SpecError(
@@ -127,6 +131,11 @@ def check_specs(specs: list[str], by: str | None) -> None:
         raise SpecError(
             f"--by layer aligns two models, and {len(specs)} were given",
             hint="--by stage sets any number side by side",
+        )
+    if chosen and len(specs) != 2:
+        raise SpecError(
+            f"{chosen} is about two models layer by layer, and {len(specs)} were given",
+            hint="leave it out, or give two models",
         )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnnstat.opinions.base import CrossCheck
 
 DIFFERS = 1
-"""Exit code where a difference has no explanation, or an engine gave no opinion."""
+"""Exit code where nothing vouches for the number: see the help."""
 
 ModelArgument = Annotated[
     str,
@@ -63,14 +63,15 @@ def crosscheck(
       cnnstat crosscheck net.py:Net -i 1x3x32x32 --json
 
     Exit code 0: every difference has a reason (the other engine's convention, an operation that it
-    counts as zero, an error of it). 1: one has none, or an engine could not run the model.
+    counts as zero, an error of it). 1: one has none, an engine could not run the model, or cnnstat
+    itself has no rule for an operation: its total is then a lower bound that nobody can confirm.
     """
     with exit_codes(verbose):
         from cnnstat.render.base import View
 
         view = View(all=all, width=width)
         outputs = Outputs.plan(output, format, json)
-        check = _checked(spec, input, batch, engine)
+        check = _checked(spec, input, batch, [name.lower() for name in engine or ()])
         from cnnstat.render.crosscheck import crosscheck_document
 
         document = crosscheck_document(check, view, layers=layers)
@@ -80,7 +81,7 @@ def crosscheck(
 
 
 def _checked(
-    spec: str, inputs: list[str] | None, batch: int | None, engines: list[str] | None
+    spec: str, inputs: list[str] | None, batch: int | None, engines: list[str]
 ) -> CrossCheck:
     from cnnstat.sources.base import is_report
 

@@ -9,6 +9,7 @@ import typer
 from cnnstat.cli import options
 from cnnstat.cli.output import Outputs, exit_codes
 from cnnstat.cli.reports import report_of
+from cnnstat.errors import OutputError
 
 if TYPE_CHECKING:
     from cnnstat.render.base import View
@@ -56,7 +57,7 @@ def explain(
     """Why that number: formulas with the numbers put in, and what other tools would say.
 
     \b
-      cnnstat explain vit_b_16                       # one network as eight tools count it
+      cnnstat explain vit_b_16                       # one network as papers and tools count it
       cnnstat explain resnet50 layer1.0.conv1        # a layer's formulas
       cnnstat explain vgg16 --what-if separable      # an estimate, layer by layer
 
@@ -66,7 +67,9 @@ def explain(
         from cnnstat.render.base import View
 
         view = View(top=top, all=all, width=width)
-        outputs = Outputs.plan(output, format, json)
+        if not what_if and (top is not None or all):
+            raise OutputError("--top and --all pick layers of a --what-if", hint="leave them out")
+        outputs = Outputs.plan(output, format, json, keep=[spec])
         report = report_of(
             spec,
             inputs=input,
@@ -86,7 +89,8 @@ def _document(report: Report, layer: str | None, changes: list[str] | None, view
         from cnnstat.render.whatif import whatif_document
 
         return whatif_document(what_if(report, changes, within=layer or ""), view)
-    from cnnstat.explaining.explanation import explain_layer, explain_model
+    from cnnstat.explaining.explanation import explain_layer
+    from cnnstat.explaining.quotes import explain_model
     from cnnstat.render.explanation import layer_document, model_document
 
     if layer is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,8 +38,14 @@ class Outputs:
     """For each file."""
 
     @classmethod
-    def plan(cls, paths: list[Path] | None, format: str | None, json: bool) -> Outputs:
-        """From the options. Raises `OutputError` for a wrong format, extension or path."""
+    def plan(
+        cls, paths: list[Path] | None, format: str | None, json: bool, keep: Iterable[str] = ()
+    ) -> Outputs:
+        """From the options.
+
+        Raises `OutputError` for a wrong format, extension or path, and for one of `keep`: files that are
+        read, and would be lost.
+        """
         from cnnstat.render.base import check_writable, renderer, renderer_for
 
         if json and format not in (None, "json"):
@@ -51,6 +57,10 @@ class Outputs:
             if str(path) == "-":
                 continue
             # Compared by where they lead: out.csv and ./out.csv are one file.
+            if any(path.absolute().resolve() == Path(spec).absolute().resolve() for spec in keep):
+                raise OutputError(
+                    f"--output {str(path)!r} would overwrite what is read", hint="give another name"
+                )
             if path.absolute().resolve() in files:
                 raise OutputError(f"--output {str(path)!r} is given twice")
             check_writable(path)
@@ -158,7 +168,9 @@ def show(text: str) -> None:
 
 def tell(text: str) -> None:
     """Print one line on the standard error; where nobody can read it, do without."""
-    line = " ".join(text.split())
+    from cnnstat.render.table import visible
+
+    line = visible(" ".join(text.split()))
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     try:
         sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -42,7 +42,11 @@ def report_of(
                 convention=convention or "macs",
             )
     options = {"--input": inputs, "--batch": batch, "--train": train, "--backward": backward}
-    given = [name for name, value in {**options, "--engine": engine}.items() if value]
+    given = [
+        name
+        for name, value in {**options, "--engine": engine}.items()
+        if value is not None and value is not False
+    ]
     if given:
         raise InputError(
             f"{spec!r} is a saved report, and {', '.join(given)} would need the model itself",

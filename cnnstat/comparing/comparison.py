@@ -149,9 +149,10 @@ class Comparison:
     @cached_property
     def by(self) -> By:
         """How `layers` sets them side by side: variants of one network by layer, others by stage."""
-        one_other = len(self.others) == 1
-        variants = one_other and related(self.baseline.report, self.others[0].report)
-        return "layer" if variants else "stage"
+        if len(self.others) != 1:
+            return "stage"
+        reports = self.baseline.report, self.others[0].report
+        return "layer" if related(*reports, lambda: self.alignment) else "stage"
 
     @cached_property
     def alignment(self) -> Alignment:
@@ -213,22 +214,27 @@ class Comparison:
     def layers_frame(self, by: By | None = None) -> pandas.DataFrame:
         """One row for each pair of layers, or for each stage and model (pandas is imported here).
 
-        By layer: change, and path, kind, output, params, macs, flops and activations `_before` and
-        `_after`, the counts with their `_difference`. By stage: stage, model, layers, params, macs,
-        flops, activations, uncounted.
+        By layer: change, and path, kind, output, at_least, params, macs, flops and activations `_before`
+        and `_after`, the counts with their `_difference`. `at_least` says that the layer has operations
+        without a rule: its work is a lower bound, and what depends on it has no difference. By stage:
+        stage, model, layers, params, macs, flops, activations, uncounted.
         """
         import pandas
 
         from cnnstat.comparing.comparison_data import layer_records
 
-        return pandas.DataFrame(layer_records(self, by))
+        records = layer_records(self, by)
+        differences = [name for name in (records[:1] or [{}])[0] if name.endswith("_difference")]
+        # Integers, also where some are missing.
+        return pandas.DataFrame(records).astype(dict.fromkeys(differences, "Int64"))
 
     # As a picture
 
     def __repr__(self) -> str:
         from cnnstat.units import short
 
-        parts = (f"{model.label} {short(model.value('macs'))} MACs" for model in self.models)
+        # Without quotes, but with every control character escaped.
+        parts = (f"{repr(m.label)[1:-1]} {short(m.value('macs'))} MACs" for m in self.models)
         return f"Comparison({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
@@ -260,9 +266,12 @@ def compare_given(
     measured = [report for report in reports if isinstance(report, Report)]
     for other in reports:
         if not isinstance(other, Report):
+            call = (
+                f"cnnstat.analyze({other!r:.60})" if isinstance(other, str) else "cnnstat.analyze"
+            )
             raise SpecError(
                 f"cannot compare {type(other).__name__} {other!r:.60}: it is no report",
-                hint="give cnnstat.compare(cnnstat.analyze('resnet50'), cnnstat.analyze('vgg16'))",
+                hint=f"measure it first with {call}, or read a saved one with cnnstat.Report.from_json",
             )
     if len(reports) < 2:
         number = "one model was" if reports else "no models were"

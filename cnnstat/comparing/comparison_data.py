@@ -2,7 +2,7 @@
 
 The document, schema 1, with every count an exact integer; ratios are left to whoever reads it:
 
-    {"schema": 1,
+    {"schema": 1, "document": "comparison",
      "comparison": [LABEL],
      "baseline": LABEL,
      "models": [{"label", "subject", "convention", "complete", "inputs", "mode", "phases",
@@ -18,23 +18,26 @@ convention other than MACs. LAYERS is there only where layers were asked for: by
      "counts": {"added", "removed", "changed", "unchanged"},
      "pairs": [{"change", "before": LAYER or null, "after": LAYER or null}]}
 
-with LAYER as {"path", "type", "kind", "output", "params", "macs", "flops", "activations"}, or by stage
+with LAYER as {"path", "type", "kind", "output", "params", "macs", "flops", "activations", "uncounted"},
+or by stage
 
     {"by": "stage",
      "stages": [{"stage": "56×56", "size": [56, 56], "unit",
                  "models": {LABEL: {"layers", "params", "macs", "flops", "activations", "uncounted"}}}]}
 
 where `unit` is "tokens" or "length" for sequences, and `size` is empty where there is no spatial size.
+`uncounted` says how many operations have no rule: while there is one, the work beside it is a lower bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cnnstat.comparing.alignment import Pair
-from cnnstat.comparing.stages import StagePart
+from cnnstat.comparing.stages import Shape, StagePart, inputs
 from cnnstat.report import SCHEMA, Layer, Report
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ def comparison_to_dict(
     """The document as plain values, in the order shown above."""
     made: dict[str, Any] = {
         "schema": SCHEMA,
+        "document": "comparison",
         "comparison": list(comparison.labels),
         "baseline": comparison.baseline.label,
         "models": [_model(model, comparison.metrics) for model in comparison.models],
@@ -77,6 +81,7 @@ def _model(model: Model, metrics: Sequence[str]) -> dict[str, Any]:
 
 def _aligned(comparison: Comparison) -> dict[str, Any]:
     alignment = comparison.alignment
+    gaps = [_gaps(model.report) for model in (comparison.baseline, comparison.others[0])]
     return {
         "by": "layer",
         "before": comparison.baseline.label,
@@ -85,21 +90,30 @@ def _aligned(comparison: Comparison) -> dict[str, Any]:
         "pairs": [
             {
                 "change": pair.change,
-                "before": _layer(pair.before) if pair.before else None,
-                "after": _layer(pair.after) if pair.after else None,
+                "before": _layer(pair.before, gaps[0]) if pair.before else None,
+                "after": _layer(pair.after, gaps[1]) if pair.after else None,
             }
             for pair in alignment.pairs
         ],
     }
 
 
-def _layer(layer: Layer) -> dict[str, Any]:
+def _gaps(report: Report) -> Counter[str]:
+    """How many operations without a rule each layer has."""
+    gaps: Counter[str] = Counter()
+    for item in report.uncounted:
+        gaps[item.layer] += item.count
+    return gaps
+
+
+def _layer(layer: Layer, gaps: Counter[str]) -> dict[str, Any]:
     return {
         "path": layer.path,
         "type": layer.type,
         "kind": layer.kind,
         "output": list(layer.outputs[0]) if layer.outputs else None,
         **_counts(layer),
+        "uncounted": gaps[layer.path],
     }
 
 
@@ -172,7 +186,8 @@ def _record(model: Model, metric: str, kind: str, value: int, base: int) -> dict
 def layer_records(comparison: Comparison, by: By | None = None) -> list[dict[str, Any]]:
     """One row for each pair of layers, or for each stage and model."""
     if (by or comparison.by) == "layer":
-        return [_pair_record(pair) for pair in comparison.alignment.pairs]
+        gaps = [_gaps(model.report) for model in (comparison.baseline, comparison.others[0])]
+        return [_pair_record(pair, gaps) for pair in comparison.alignment.pairs]
     return [
         {"stage": row.stage.label, "model": label, **_stage_part(part)}
         for row in comparison.stages
@@ -180,17 +195,22 @@ def layer_records(comparison: Comparison, by: By | None = None) -> list[dict[str
     ]
 
 
-def _pair_record(pair: Pair) -> dict[str, Any]:
+def _pair_record(pair: Pair, gaps: Sequence[Counter[str]]) -> dict[str, Any]:
+    """What is not known in full says so, and has no difference."""
     row: dict[str, Any] = {"change": pair.change}
-    for side, layer in (("before", pair.before), ("after", pair.after)):
+    sides = (("before", pair.before), ("after", pair.after))
+    partial = [layer is not None and gaps[n][layer.path] > 0 for n, (_, layer) in enumerate(sides)]
+    for (side, layer), bound in zip(sides, partial, strict=True):
         shape = layer.outputs[0] if layer and layer.outputs else ()
         row[f"path_{side}"] = layer.path if layer else ""
         row[f"kind_{side}"] = layer.kind if layer else ""
         row[f"output_{side}"] = "x".join(map(str, shape))
+        row[f"at_least_{side}"] = bound
     before, after = _counts(pair.before), _counts(pair.after)
     for name in _COUNTS:
         row[f"{name}_before"], row[f"{name}_after"] = before[name], after[name]
-        row[f"{name}_difference"] = after[name] - before[name]
+        unknown = any(partial) and name != "params"
+        row[f"{name}_difference"] = None if unknown else after[name] - before[name]
     return row
 
 
@@ -199,17 +219,17 @@ def _pair_record(pair: Pair) -> dict[str, Any]:
 
 def differences(models: Sequence[Model]) -> Iterator[str]:
     """What makes models less comparable than they look: a sentence each."""
-    inputs = [_inputs(model.report) for model in models]
-    if len({repr(shapes) for shapes in inputs}) > 1:
-        rest = {repr([(dtype, shape[1:]) for dtype, shape in shapes]) for shapes in inputs}
-        if len(rest) == 1 and all(inputs):
-            batches = [str(shapes[0][1][0]) if shapes[0][1] else "" for shapes in inputs]
+    given = [inputs(model.report) for model in models]
+    if len({repr(shapes) for shapes in given}) > 1:
+        rest = {repr([(dtype, shape[1:]) for dtype, shape in shapes]) for shapes in given}
+        if len(rest) == 1 and all(given):
+            batches = [str(shapes[0][1][0]) if shapes[0][1] else "" for shapes in given]
             yield (
                 f"batch sizes differ: {_listed(models, batches)}; "
                 "MACs, FLOPs and activations grow with the batch, parameters do not"
             )
         else:
-            texts = [_inputs_text(shapes) for shapes in inputs]
+            texts = [_inputs_text(shapes) for shapes in given]
             yield f"inputs differ: {_listed(models, texts)}; work grows with the input"
     for what, values in (
         ("modes", [str(model.report.meta.get("mode", "")) for model in models]),
@@ -225,20 +245,7 @@ def differences(models: Sequence[Model]) -> Iterator[str]:
                 yield f"{model.label}: {note.text}"
 
 
-Input = tuple[str, tuple[int, ...]]
-
-
-def _inputs(report: Report) -> list[Input]:
-    listed = report.meta.get("inputs")
-    entries = listed if isinstance(listed, list | tuple) else ()
-    return [
-        (str(entry.get("dtype", "")), tuple(entry["shape"]))
-        for entry in entries
-        if isinstance(entry, Mapping) and isinstance(entry.get("shape"), list | tuple)
-    ]
-
-
-def _inputs_text(shapes: list[Input]) -> str:
+def _inputs_text(shapes: list[tuple[str, Shape]]) -> str:
     texts = [f"{'×'.join(map(str, shape)) or 'scalar'} {dtype}".strip() for dtype, shape in shapes]
     return " + ".join(texts)
 

@@ -6,7 +6,7 @@ added block stays in one piece.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 Signature = tuple[Any, ...]
@@ -31,8 +31,14 @@ def similarity(one: Signature, two: Signature) -> int | None:
     return int(3 * kind + 2 * type + kernel + 2 * output + into)
 
 
-def best_alignment(one: Sequence[Signature], two: Sequence[Signature]) -> list[Step]:
-    """Positions that correspond, in order, so that `similarity` less `RUN_COST` a run is most."""
+Alike = Callable[[Signature, Signature], int | None]
+"""How alike two elements of a sequence are; most where they are equal, and `None`: never paired."""
+
+
+def best_alignment(
+    one: Sequence[Signature], two: Sequence[Signature], alike: Alike = similarity
+) -> list[Step]:
+    """Positions that correspond, in order, so that what pairs score less `RUN_COST` a run is most."""
     # Equal ends belong together: no pair scores more, and a run at the end only becomes shorter.
     shorter = min(len(one), len(two))
     head = next((k for k in range(shorter) if one[k] != two[k]), shorter)
@@ -41,10 +47,46 @@ def best_alignment(one: Sequence[Signature], two: Sequence[Signature]) -> list[S
     ends = zip(range(len(one) - tail, len(one)), range(len(two) - tail, len(two)), strict=True)
     middle = [
         (None if i is None else head + i, None if j is None else head + j)
-        for i, j in _gotoh(one[head : len(one) - tail], two[head : len(two) - tail])
+        for i, j in _gotoh(one[head : len(one) - tail], two[head : len(two) - tail], alike)
     ]
     steps = [*((k, k) for k in range(head)), *middle, *ends]
     return _late(_late(steps, one, 0), two, 1)
+
+
+def anchored_alignment(
+    one: Sequence[Signature],
+    two: Sequence[Signature],
+    anchors: Iterable[tuple[int, int]],
+    alike: Alike = similarity,
+) -> list[Step]:
+    """`best_alignment` of what lies between pairs that are given, in order."""
+    steps: list[Step] = []
+    start, begin = 0, 0
+    for n, m in [*anchors, (len(one), len(two))]:
+        for i, j in best_alignment(one[start:n], two[begin:m], alike):
+            steps.append((None if i is None else start + i, None if j is None else begin + j))
+        if n < len(one):
+            steps.append((n, m))
+        start, begin = n + 1, m + 1
+    return steps
+
+
+def worth(
+    steps: Iterable[Step],
+    one: Sequence[Signature],
+    two: Sequence[Signature],
+    alike: Alike = similarity,
+) -> int:
+    """What an alignment scores; less than any other where it pairs what is not alike."""
+    total, last = 0, 0
+    for i, j in steps:
+        if i is not None and j is not None:
+            score = alike(one[i], two[j])
+            total, last = total + (_NEVER if score is None else score), 0
+            continue
+        side = 1 if j is None else 2
+        total, last = total - (RUN_COST if side != last else 0), side
+    return total
 
 
 def _late(steps: list[Step], layers: Sequence[Signature], side: int) -> list[Step]:
@@ -74,11 +116,11 @@ def _step(place: int, other: int | None, side: int) -> Step:
 _PAIR, _ONE, _TWO, _ONE_GOES_ON, _TWO_GOES_ON = 1, 2, 4, 8, 16
 
 
-def _gotoh(one: Sequence[Signature], two: Sequence[Signature]) -> list[Step]:
+def _gotoh(one: Sequence[Signature], two: Sequence[Signature], like: Alike) -> list[Step]:
     """Global alignment with a cost for each run (Gotoh 1982, with an extension that costs nothing)."""
     if not one or not two:
         return [*((i, None) for i in range(len(one))), *((None, j) for j in range(len(two)))]
-    scores, columns = _scores(one, two)
+    scores, columns = _scores(one, two, like)
     length = len(two)
     # Best score of what is done so far; the same where it ends in a removed layer.
     best = [0] + [-RUN_COST] * length
@@ -117,7 +159,7 @@ def _gotoh(one: Sequence[Signature], two: Sequence[Signature]) -> list[Step]:
 
 
 def _scores(
-    one: Sequence[Signature], two: Sequence[Signature]
+    one: Sequence[Signature], two: Sequence[Signature], like: Alike
 ) -> tuple[list[list[int]], list[int]]:
     """For each layer of the one its score with each distinct layer of the other, and which those are."""
     numbers: dict[Signature, int] = {}
@@ -125,7 +167,7 @@ def _scores(
     rows: dict[Signature, list[int]] = {}
     for key in one:
         if key not in rows:
-            alike = (similarity(key, other) for other in numbers)
+            alike = (like(key, other) for other in numbers)
             rows[key] = [_NEVER if score is None else score for score in alike]
     return [rows[key] for key in one], columns
 

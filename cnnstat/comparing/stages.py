@@ -88,8 +88,8 @@ def stage_rows(reports: Sequence[Report]) -> tuple[StageRow, ...]:
 
 def stage_parts(report: Report) -> dict[Stage, StagePart]:
     """What a network spends at each of its stages."""
-    axes = _Axes(report)
-    stages = _layer_stages(report, axes)
+    axes = Axes(report)
+    stages = axes.layers()
     parts: dict[Stage, list[Layer]] = {}
     for layer in report.layers:
         for stage, part in _split(layer, stages[layer.path], axes):
@@ -116,23 +116,11 @@ def stage_parts(report: Report) -> dict[Stage, StagePart]:
     }
 
 
-def layer_stages(report: Report) -> dict[str, Stage]:
-    """The stage of every layer by its path; one that put out nothing has that of the module above."""
-    return _layer_stages(report, _Axes(report))
-
-
-def _layer_stages(report: Report, axes: _Axes) -> dict[str, Stage]:
-    stages: dict[str, Stage] = {}
-    for layer in report.layers:  # those above come first
-        above = stages.get(layer.path.rpartition(".")[0], NOWHERE) if layer.path else NOWHERE
-        stages[layer.path] = axes.of(layer, above)
-    return stages
-
-
-class _Axes:
+class Axes:
     """Which axes of a report's activations are spatial, read off the layers that leave no doubt."""
 
     def __init__(self, report: Report) -> None:
+        self.report = report
         self.known: dict[Shape, Axis] = {}
         for layer in report.layers:
             for side, shapes in enumerate((layer.outputs, layer.inputs)):
@@ -151,6 +139,14 @@ class _Axes:
                 if axis == wanted and len(shape) > 3 and not self._heads(shape, axis):
                     image = self._image(shape, axis)
                     self.images.setdefault(image.positions, image)
+
+    def layers(self) -> dict[str, Stage]:
+        """The stage of every layer by its path; one that put out nothing has that of the module above."""
+        stages: dict[str, Stage] = {}
+        for layer in self.report.layers:  # those above come first
+            above = stages.get(layer.path.rpartition(".")[0], NOWHERE) if layer.path else NOWHERE
+            stages[layer.path] = self.of(layer, above)
+        return stages
 
     def of(self, layer: Layer, above: Stage) -> Stage:
         """The stage of a layer in a module whose own stage is `above`."""
@@ -213,7 +209,7 @@ def _guess(shape: Shape) -> Axis:
     return "last" if shape[-3] == shape[-2] != shape[-1] else "first"
 
 
-def _split(layer: Layer, stage: Stage, axes: _Axes) -> Iterable[tuple[Stage, Layer]]:
+def _split(layer: Layer, stage: Stage, axes: Axes) -> Iterable[tuple[Stage, Layer]]:
     """A layer's work by stage: a forward that ends without a size may have worked on images.
 
     Work of one rule stays together, so only operations that all have one size are told apart.
@@ -247,21 +243,26 @@ def _work_alone(layer: Layer) -> Layer:
     )
 
 
-def _inputs(report: Report) -> list[Shape]:
+def inputs(report: Report) -> list[tuple[str, Shape]]:
+    """Type and shape of what went in; what a damaged report says of it is left out."""
     listed = report.meta.get("inputs")
     entries = listed if isinstance(listed, list | tuple) else ()
-    shapes = [entry.get("shape") for entry in entries if isinstance(entry, Mapping)]
-    return [tuple(shape) for shape in shapes if isinstance(shape, list | tuple)]
+    found = [(str(e.get("dtype", "")), e.get("shape")) for e in entries if isinstance(e, Mapping)]
+    return [
+        (dtype, tuple(shape))
+        for dtype, shape in found
+        if isinstance(shape, list | tuple) and all(type(size) is int for size in shape)
+    ]
 
 
 def _batch(report: Report) -> int:
-    first = next(iter(_inputs(report)), ())
-    return first[0] if first and isinstance(first[0], int) and first[0] > 0 else 1
+    _, shape = next(iter(inputs(report)), ("", ()))
+    return shape[0] if shape and shape[0] > 0 else 1
 
 
 def _input_size(report: Report) -> Shape:
     """The spatial size of the first image or signal that goes in."""
-    return next((shape[2:] for shape in _inputs(report) if len(shape) > 2), ())
+    return next((shape[2:] for _, shape in inputs(report) if len(shape) > 2), ())
 
 
 def _stride(into: Shape, stage: Stage) -> float | None:

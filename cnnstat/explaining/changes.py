@@ -14,44 +14,20 @@ from fractions import Fraction
 from cnnstat.classify import convolution_kind
 from cnnstat.errors import SpecError
 from cnnstat.record import OpCall, TensorSpec
-from cnnstat.report import Report
 from cnnstat.rules import rule_for
 from cnnstat.rules.base import tensor
 
 Shape = tuple[int, ...]
 StandIn = tuple[OpCall, ...]
 
-_NORMS = frozenset(("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"))
+Ends = tuple[str, ...]
+INPUT: Ends = ("input", "mixed")
+OUTPUT: Ends = ("output",)
+BOTH: Ends = (*INPUT, *OUTPUT)
+NEITHER: Ends = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """What a change must know of the whole network."""
-
-    inputs: frozenset[Shape]
-    """Shapes that the network takes: their channels are given."""
-    last: str
-    """Path of the last layer with MACs."""
-    classes: int
-    """Channels that the network puts out: those of its last layer are given."""
-    depthwise: bool
-    """Whether it has depthwise convolutions."""
-    excited: tuple[str, ...]
-    """Modules that hold a squeeze-and-excitation block already."""
-
-    @classmethod
-    def of(cls, report: Report) -> Network:
-        """Read off a report."""
-        root = report.layers[0]
-        weighted = [layer for layer in report.layers if layer.macs]
-        out = root.outputs[0] if root.outputs else ()
-        return cls(
-            inputs=frozenset(root.inputs),
-            last=weighted[-1].path if weighted else "",
-            classes=out[1] if len(out) > 1 else 0,
-            depthwise=any(layer.kind == "depthwise" for layer in report.layers),
-            excited=tuple(group.path.rpartition(".")[0] + "." for group in report.groups),
-        )
+NARROWER = "build the narrower network and compare: cnnstat compare A B"
+"""What to do where a width cannot be estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +38,26 @@ class Change:
     """As it was asked for: `"groups=4"`."""
     described: str
     """What it does, in one sentence."""
-    apply: Callable[[OpCall, Network], StandIn | None]
-    """The operations in the place of one, or `None` where the change does not apply."""
+    apply: Callable[[OpCall, bool], StandIn | None]
+    """The operations in the place of one, or `None` where the change does not apply; the flag says
+    whether the network, as it is before the change, has depthwise convolutions."""
+    whole: bool = False
+    """Whether it holds only where every layer follows it."""
 
 
 def parse_change(text: str) -> Change:
     """The change that a text asks for. Raises `SpecError`, listing what there is."""
-    name, equals, value = text.partition("=")
+    name, equals, value = text.strip().lower().partition("=")
     make = _CHANGES.get(name)
     if make is None or bool(equals) != (name != "separable"):
         raise SpecError(f"unknown change {text!r}", hint=f"expected one of {EXAMPLES}")
     return make(text, value)
+
+
+def is_depthwise(call: OpCall) -> bool:
+    """Whether the operation is a depthwise convolution."""
+    conv = _conv(call)
+    return conv is not None and conv.kind == "depthwise"
 
 
 # ---- reading and making operations
@@ -125,8 +110,13 @@ def _at(shape: Shape, dims: int, channels: int) -> Shape:
     return (*shape[:place], channels, *shape[place + 1 :])
 
 
-def _build(conv: _Conv, x: Shape, w: Shape, y: Shape, groups: int, **others: object) -> OpCall:
-    """The same convolution over other shapes; with `bias=None` without one."""
+def _build(
+    conv: _Conv, x: Shape, w: Shape, y: Shape, groups: int, ends: Ends = BOTH, **others: object
+) -> OpCall:
+    """The same convolution over other shapes; with `bias=None` without one.
+
+    `ends` are those of the recorded convolution's roles that this part of it keeps.
+    """
     call = conv.call
     args = {**call.args, **others}
     args["input"] = _like(tensor(call, "input"), x)
@@ -135,31 +125,32 @@ def _build(conv: _Conv, x: Shape, w: Shape, y: Shape, groups: int, **others: obj
     bias = args.get("bias")
     if isinstance(bias, TensorSpec):
         args["bias"] = _like(bias, (w[1] * groups if conv.kind == "transposed" else w[0],))
-    return replace(call, args=args, outputs=(_like(call.output, y),))
+    roles = tuple(role for role in call.roles if role in ends)
+    return replace(call, args=args, outputs=(_like(call.output, y),), roles=roles)
 
 
-def _pointwise(conv: _Conv, x: Shape, out: int, bias: bool) -> OpCall:
+def _pointwise(conv: _Conv, x: Shape, out: int, bias: bool, ends: Ends) -> OpCall:
     """A 1×1 convolution of stride 1 from x to `out` channels."""
     dims = conv.dims
     one, none = (1,) * dims, (0,) * dims
     channels = x[len(x) - dims - 1]
     others = {} if bias else {"bias": None}
     w, y = (out, channels, *one), _at(x, dims, out)
-    return _build(conv, x, w, y, 1, stride=one, padding=none, dilation=one, **others)
+    return _build(conv, x, w, y, 1, ends, stride=one, padding=none, dilation=one, **others)
 
 
 # ---- the changes
 
 
 def _separable(text: str, value: str) -> Change:
-    def apply(call: OpCall, network: Network) -> StandIn | None:
+    def apply(call: OpCall, depthwise: bool) -> StandIn | None:
         conv = _conv(call)
         if conv is None or conv.kind != "standard":
             return None
         c, k = conv.channels
         between = _at(conv.y, conv.dims, c)
-        depthwise = _build(conv, conv.x, (c, 1, *conv.w[2:]), between, c, bias=None)
-        return depthwise, _pointwise(conv, between, k, bias=True)
+        spatial = _build(conv, conv.x, (c, 1, *conv.w[2:]), between, c, INPUT, bias=None)
+        return spatial, _pointwise(conv, between, k, bias=True, ends=BOTH)
 
     return Change(
         text,
@@ -172,7 +163,7 @@ def _separable(text: str, value: str) -> Change:
 def _groups(text: str, value: str) -> Change:
     groups = _whole(text, value)
 
-    def apply(call: OpCall, network: Network) -> StandIn | None:
+    def apply(call: OpCall, depthwise: bool) -> StandIn | None:
         conv = _conv(call)
         if conv is None or conv.kind not in ("standard", "pointwise"):
             return None
@@ -192,17 +183,17 @@ def _groups(text: str, value: str) -> Change:
 def _bottleneck(text: str, value: str) -> Change:
     factor = _whole(text, value)
 
-    def apply(call: OpCall, network: Network) -> StandIn | None:
+    def apply(call: OpCall, depthwise: bool) -> StandIn | None:
         conv = _conv(call)
         if conv is None or conv.kind != "standard":
             return None
         _, k = conv.channels
-        narrow = max(1, round(k / factor))
-        reduce = _pointwise(conv, conv.x, narrow, bias=False)
+        narrow = _scaled(k, Fraction(1, factor))
+        reduce = _pointwise(conv, conv.x, narrow, bias=False, ends=INPUT)
         inner = _at(conv.y, conv.dims, narrow)
         w = (narrow, narrow, *conv.w[2:])
-        middle = _build(conv, reduce.output.shape, w, inner, 1, bias=None)
-        return reduce, middle, _pointwise(conv, inner, k, bias=True)
+        middle = _build(conv, reduce.output.shape, w, inner, 1, NEITHER, bias=None)
+        return reduce, middle, _pointwise(conv, inner, k, bias=True, ends=OUTPUT)
 
     return Change(
         text,
@@ -215,19 +206,20 @@ def _bottleneck(text: str, value: str) -> Change:
 def _squeeze(text: str, value: str) -> Change:
     ratio = _ratio(text, value)
 
-    def apply(call: OpCall, network: Network) -> StandIn | None:
+    def apply(call: OpCall, depthwise: bool) -> StandIn | None:
         conv = _conv(call)
-        wanted = ("depthwise",) if network.depthwise else ("standard", "grouped")
-        if conv is None or conv.kind not in wanted or not conv.spatial:
-            return None
-        if any(call.scope.startswith(module) for module in network.excited):
+        wanted = ("depthwise",) if depthwise else ("standard", "grouped")
+        if conv is None or conv.kind not in wanted or not conv.spatial or "excited" in call.roles:
             return None
         _, k = conv.channels
         pooled = (*_at(conv.y, conv.dims, k)[: -conv.dims], *(1,) * conv.dims)
-        biased = TensorSpec((k,), call.output.dtype, call.output.itemsize)
-        based = replace(conv, call=replace(call, args={**call.args, "bias": biased}))
-        reduce = _pointwise(based, pooled, _scaled(k, ratio), bias=True)
-        return call, reduce, _pointwise(based, reduce.output.shape, k, bias=True)
+        # Its ends are those of the channels that it scales.
+        ends = BOTH if "output" in call.roles else ()
+        made = replace(call, args={**call.args, "bias": _like(call.output, (k,))}, roles=ends)
+        gate = replace(conv, call=made)
+        reduce = _pointwise(gate, pooled, _scaled(k, ratio), bias=True, ends=INPUT)
+        expand = _pointwise(gate, reduce.output.shape, k, bias=True, ends=OUTPUT)
+        return replace(call, roles=(*call.roles, "excited")), reduce, expand
 
     return Change(
         text,
@@ -241,49 +233,51 @@ def _squeeze(text: str, value: str) -> Change:
 def _width(text: str, value: str) -> Change:
     alpha = _ratio(text, value)
 
-    def apply(call: OpCall, network: Network) -> StandIn | None:
+    def apply(call: OpCall, depthwise: bool) -> StandIn | None:
         rule = rule_for(call.op)
         if rule is None or call.phase != "forward":
             return None
-        if rule.name in _NORMS:
-            return _narrow_norm(call, alpha)
         if rule.family == "linear" and isinstance(call.get("weight"), TensorSpec):
-            return _narrow_linear(call, alpha, network)
-        return _narrow_conv(call, alpha, network)
+            return _narrow_linear(call, alpha)
+        if rule.name == "convolution":
+            return _narrow_conv(call, alpha)
+        return _narrow_vectors(call, alpha)
 
     return Change(
         text,
         f"{value} of the channels of every layer, but for those of the network's input and output "
         "(the width multiplier α of MobileNets, arXiv 1704.04861, section 3.3), rounded to the nearest",
         apply,
+        whole=True,
     )
 
 
-def _narrow_conv(call: OpCall, alpha: Fraction, network: Network) -> StandIn | None:
+def _narrow_conv(call: OpCall, alpha: Fraction) -> StandIn | None:
     conv = _conv(call)
     if conv is None:
         return None
     (c, k), groups = conv.channels, conv.groups
-    narrow_c = c if conv.x in network.inputs else _scaled(c, alpha)
-    narrow_k = k if _is_output(call, k, network) else _scaled(k, alpha)
+    narrow_c = c if "input" in call.roles else _scaled(c, alpha)
+    narrow_k = k if "output" in call.roles else _scaled(k, alpha)
     if groups == c > 1:
         groups, narrow_k = narrow_c, narrow_c * (k // c)
     if narrow_c % groups or narrow_k % groups:
-        return None
+        raise SpecError(
+            f"{call.scope or '(root)'}: {narrow_c} and {narrow_k} channels do not divide into its "
+            f"{groups} groups",
+            hint="try a width at which they do",
+        )
     x, y = _at(conv.x, conv.dims, narrow_c), _at(conv.y, conv.dims, narrow_k)
-    pair = (
-        (narrow_c, narrow_k // groups)
-        if conv.kind == "transposed"
-        else (narrow_k, narrow_c // groups)
-    )
+    transposed = conv.kind == "transposed"
+    pair = (narrow_c, narrow_k // groups) if transposed else (narrow_k, narrow_c // groups)
     return (_build(conv, x, (*pair, *conv.w[2:]), y, groups),)
 
 
-def _narrow_linear(call: OpCall, alpha: Fraction, network: Network) -> StandIn | None:
+def _narrow_linear(call: OpCall, alpha: Fraction) -> StandIn | None:
     x, weight, y = tensor(call, "input", "self"), tensor(call, "weight"), call.output
     k, c = weight.shape
-    narrow_c = c if x.shape in network.inputs else _scaled(c, alpha)
-    narrow_k = k if _is_output(call, k, network) else _scaled(k, alpha)
+    narrow_c = c if "input" in call.roles else _scaled(c, alpha)
+    narrow_k = k if "output" in call.roles else _scaled(k, alpha)
     name = "input" if "input" in call.args else "self"
     args = {
         **call.args,
@@ -295,18 +289,23 @@ def _narrow_linear(call: OpCall, alpha: Fraction, network: Network) -> StandIn |
     return (replace(call, args=args, outputs=(_like(y, (*y.shape[:-1], narrow_k)),)),)
 
 
-def _narrow_norm(call: OpCall, alpha: Fraction) -> StandIn | None:
-    """Only its parameters matter here: a vector for each channel."""
-    args = dict(call.args)
-    for name in ("weight", "bias"):
-        spec = args.get(name)
-        if isinstance(spec, TensorSpec):
-            args[name] = _like(spec, tuple(_scaled(size, alpha) for size in spec.shape))
-    return (replace(call, args=args),)
-
-
-def _is_output(call: OpCall, channels: int, network: Network) -> bool:
-    return call.scope == network.last and channels == network.classes
+def _narrow_vectors(call: OpCall, alpha: Fraction) -> StandIn | None:
+    """Norms and the like: a number for each channel, of which only the parameters matter here."""
+    vectors = {name: call.args[name] for name, _ in call.params}
+    if not vectors or "input" in call.roles:
+        return None
+    for spec in vectors.values():
+        if sum(size > 1 for size in spec.shape) > 1:
+            shape = "×".join(map(str, spec.shape))
+            raise SpecError(
+                f"{call.scope or '(root)'}: which size of its parameter {shape} is channels is not known",
+                hint=NARROWER,
+            )
+    narrow = {
+        name: _like(spec, tuple(_scaled(n, alpha) if n > 1 else n for n in spec.shape))
+        for name, spec in vectors.items()
+    }
+    return (replace(call, args={**call.args, **narrow}),)
 
 
 # ---- numbers
@@ -319,19 +318,20 @@ def _scaled(channels: int, ratio: Fraction) -> int:
 
 def _whole(text: str, value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,6}", value) or int(value) < 2:
-        raise SpecError(f"{text!r}: expected a whole number of 2 or more after the =")
+        raise SpecError(f"{text!r}: expected a whole number from 2 to 999999 after the =")
     return int(value)
 
 
 def _ratio(text: str, value: str) -> Fraction:
-    if not re.fullmatch(r"[0-9]*\.?[0-9]{1,6}|[0-9]{1,3}/[0-9]{1,3}", value):
-        raise SpecError(f"{text!r}: expected a number such as 0.5 after the =")
+    plain = re.fullmatch(r"[0-9]{1,6}(\.[0-9]{0,6})?|\.[0-9]{1,6}|[0-9]{1,3}/[0-9]{1,3}", value)
     try:
-        ratio = Fraction(value)
+        ratio = Fraction(value) if plain else Fraction(0)
     except ZeroDivisionError:
         ratio = Fraction(0)
     if not 0 < ratio <= 16:
-        raise SpecError(f"{text!r}: expected more than 0 and no more than 16")
+        raise SpecError(
+            f"{text!r}: expected a number above 0 and up to 16 after the =, such as 0.5 or 3/4"
+        )
     return ratio
 
 

@@ -1,4 +1,4 @@
-"""Why that number: a layer's formulas with the numbers put in, and a model's number under each convention.
+"""Why that number: a layer's formulas with the numbers put in.
 
 Works on reports, measured or saved, and imports no torch.
 """
@@ -11,15 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cnnstat.convention import CONVENTIONS, requote
-from cnnstat.errors import ReportError, SpecError
-from cnnstat.kinds import SQUEEZE_EXCITATION
-from cnnstat.quoting import Convention
+from cnnstat.classify import as_counted
+from cnnstat.errors import SpecError
 from cnnstat.record import OpCall
 from cnnstat.record_json import calls_to_list
-from cnnstat.report import Group, Layer, Report, Tally, Totals
+from cnnstat.report import Group, Layer, Report, Tally, Totals, Uncounted, Work
 from cnnstat.rules import Rule, rule_for
-from cnnstat.rules.base import elements
+from cnnstat.rules.base import RULE_ERRORS, elements
 from cnnstat.rules.derivation import QUANTITIES, Derivation, Letter, complete
 
 SCHEMA = 1
@@ -101,15 +99,24 @@ class LayerExplanation:
     """The squeeze-and-excitation block that it belongs to."""
     unexplained: tuple[Tally, ...]
     """Work of a report that was saved without its operations: numbers without their formulas."""
+    uncounted: tuple[Uncounted, ...] = ()
+    """Operations without a rule, of the layer and of all layers in it: its numbers are lower bounds."""
+
+    @property
+    def gaps(self) -> tuple[Uncounted, ...]:
+        """Those of the layer itself."""
+        return tuple(item for item in self.uncounted if item.layer == self.layer.path)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document, schema 1, with every number an integer.
 
-        `{"schema": 1, "layer": {"subject", "path", "type", "kind", "inputs", "outputs", "params", "macs",
-        "flops", "activations", "operations": [{"op", "times", "phase", "kind", "rule", "source",
-        "letters": {LETTER: NUMBER}, "terms": [TERM]}], "parameters": [TERM], "below": TOTALS,
-        "children": {PATH: TOTALS}}}` with `TERM = {"quantity", "formula", "numbers", "value"}`; totals as
-        in a report.
+        `{"schema": 1, "layer": {"subject", "path", "type", "kind", "inputs", "outputs", "complete",
+        "uncounted": [{"op", "layer", "count", "inputs", "outputs"}], "params", "macs", "flops",
+        "activations", "operations": [{"op", "times", "phase", "kind", "rule", "source", "letters": {LETTER:
+        NUMBER}, "terms": [TERM]}], "parameters": [TERM], "below": TOTALS, "children": {PATH: TOTALS}}}`
+
+        `TERM = {"quantity", "formula", "numbers", "value"}`; totals are as in a report. Where `complete` is
+        false, all work is a lower bound.
         """
         layer = self.layer
         return {
@@ -121,6 +128,8 @@ class LayerExplanation:
                 "kind": layer.kind,
                 "inputs": [list(shape) for shape in layer.inputs],
                 "outputs": [list(shape) for shape in layer.outputs],
+                "complete": not self.uncounted,
+                "uncounted": [asdict(item) for item in self.uncounted],
                 "params": layer.params,
                 "macs": layer.macs,
                 "flops": layer.flops,
@@ -129,58 +138,6 @@ class LayerExplanation:
                 "parameters": [asdict(term) for term in self.parameters],
                 "below": asdict(self.below),
                 "children": {path: asdict(totals) for path, totals in self.children},
-            },
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """The network's number under one convention."""
-
-    convention: Convention
-    """What is counted."""
-    total: int
-    """The number that is quoted."""
-    parts: Mapping[str, int]
-    """What it has beyond its one or two per MAC, or short of that, by kind of layer."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelExplanation:
-    """One network under every convention."""
-
-    report: Report
-    """The report."""
-    quotes: tuple[Quote, ...]
-    """A line per convention, in the order of `CONVENTIONS`."""
-    missing: tuple[str, ...] = ()
-    """Why a convention has no line."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON document, schema 1, with every number an integer.
-
-        `{"schema": 1, "conventions": {"subject", "macs", "complete", "quotes": [{"name", "total", "unit",
-        "includes", "misses", "verified_with", "parts": {KIND: NUMBER}}]}}`; a quote's parts are what it has
-        beyond one per MAC, or two where its unit is FLOPs.
-        """
-        return {
-            "schema": SCHEMA,
-            "conventions": {
-                "subject": dict(self.report.subject),
-                "macs": self.report.totals.macs,
-                "complete": self.report.complete,
-                "quotes": [
-                    {
-                        "name": quote.convention.name,
-                        "total": quote.total,
-                        "unit": quote.convention.unit,
-                        "includes": quote.convention.includes,
-                        "misses": quote.convention.misses,
-                        "verified_with": quote.convention.versions,
-                        "parts": dict(quote.parts),
-                    }
-                    for quote in self.quotes
-                ],
             },
         }
 
@@ -195,14 +152,13 @@ def explain_layer(report: Report, path: str) -> LayerExplanation:
     bare: list[Tally] = []
     weights: dict[tuple[str, tuple[int, ...]], tuple[str, Derivation]] = {}
     for tally in layer.tallies:
-        if not tally.ops and rule_like(tally):
+        if not trusted(tally):
             bare.append(tally)
+            continue
         for call, times in distinct(tally.ops):
             rule = rule_for(call.op)
-            if rule is None:
-                bare.append(tally)
-                break
-            derivation = _derivation(rule, call)
+            assert rule is not None  # or the operations would not come to the tally
+            derivation = _derivation(rule, call, _counted(call, tally))
             operations.append(_operation(rule, call, times, tally.kind, derivation))
             for name, formula in derivation.weights.items():
                 spec = call.get(name)
@@ -226,34 +182,41 @@ def explain_layer(report: Report, path: str) -> LayerExplanation:
         children=tuple((child, report.subtree(child)) for child in _children(report, layer.path)),
         group=next((g for g in report.groups if layer.group and g.path == layer.group), None),
         unexplained=tuple(dict.fromkeys(bare)),
+        uncounted=uncounted_in(report, layer.path),
     )
 
 
-def explain_model(report: Report) -> ModelExplanation:
-    """The network's number as everyone would quote it, and what makes the difference."""
-    quotes, missing = [], []
-    for convention in CONVENTIONS.values():
-        try:
-            quotes.append(_quote(report, convention))
-        except ReportError as error:
-            missing.append(error.message)
-    return ModelExplanation(report, tuple(quotes), tuple(missing))
+def distinct(calls: Iterable[OpCall], *, roles: bool = False) -> list[tuple[OpCall, int]]:
+    """Calls that saw the same shapes and arguments, once, and how often they ran.
 
-
-def distinct(calls: Iterable[OpCall]) -> list[tuple[OpCall, int]]:
-    """Calls that saw the same shapes and arguments, once, and how often they ran."""
+    With `roles`, only those that also stand at the same place in the network.
+    """
     counts: Counter[str] = Counter()
     first: dict[str, OpCall] = {}
     for call in calls:
-        key = repr(calls_to_list([call]))
+        (entry,) = calls_to_list([call])
+        key = repr({**entry, "roles": call.roles if roles else ()})
         counts[key] += 1
         first.setdefault(key, call)
     return [(call, counts[key]) for key, call in first.items()]
 
 
-def rule_like(tally: Tally) -> bool:
-    """Whether a tally holds work, rather than data movement alone."""
-    return any(getattr(tally.work, quantity) for quantity in QUANTITIES)
+def trusted(tally: Tally) -> bool:
+    """Whether the operations of a tally are there, and come to what it counts."""
+    found = dict.fromkeys(QUANTITIES, 0)
+    for call, times in distinct(tally.ops):
+        work = _counted(call, tally)
+        for quantity in QUANTITIES:
+            found[quantity] += times * getattr(work, quantity)
+    return found == {quantity: getattr(tally.work, quantity) for quantity in QUANTITIES}
+
+
+def _counted(call: OpCall, tally: Tally) -> Work:
+    rule = rule_for(call.op)
+    try:
+        return as_counted(rule.count(call), tally.kind) if rule else Work()
+    except RULE_ERRORS:
+        return Work()
 
 
 def layer_at(report: Report, path: str) -> Layer:
@@ -268,6 +231,16 @@ def layer_at(report: Report, path: str) -> Layer:
         raise SpecError(f"{report.name} has no layer {path!r}", hint=hint) from None
 
 
+def uncounted_in(report: Report, path: str) -> tuple[Uncounted, ...]:
+    """Operations without a rule in the module at `path` and in all below it."""
+    inside = f"{path}."
+    return tuple(
+        item
+        for item in report.uncounted
+        if not path or item.layer == path or item.layer.startswith(inside)
+    )
+
+
 def _children(report: Report, path: str) -> list[str]:
     depth = report.layer(path).depth + 1
     inside = f"{path}." if path else ""
@@ -278,12 +251,15 @@ def _children(report: Report, path: str) -> list[str]:
     ]
 
 
-def _derivation(rule: Rule, call: OpCall) -> Derivation:
+def _derivation(rule: Rule, call: OpCall, work: Work) -> Derivation:
+    """Formulas for what was counted of a call, which may be less than its rule finds in it."""
     try:
-        return rule.derivation(call)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        # A case that the count knows and the derivation does not: its numbers are said plainly.
-        return complete(None, call, rule.count(call))
+        found = rule.derivation(call)
+        if all(found.value(text) == getattr(work, name) for name, text in found.formulas.items()):
+            return found
+    except RULE_ERRORS:
+        pass  # a case that the count knows and the derivation does not: its numbers are said plainly
+    return complete(None, call, work)
 
 
 def _operation(
@@ -317,13 +293,3 @@ def _parameter(
         return _term(name, *weights[name, shape])
     product = "·".join(f"{size:,}" for size in shape) or "1"
     return Term(name, product, product, elements(shape))
-
-
-def _quote(report: Report, convention: Convention) -> Quote:
-    quoted = requote(report, convention.name)
-    per_mac = 2 if convention.unit == "FLOPs" else 1
-    parts: Counter[str] = Counter()
-    for layer in quoted.layers:
-        kind = SQUEEZE_EXCITATION if layer.group else layer.kind
-        parts[kind] += layer.quoted - per_mac * layer.macs
-    return Quote(convention, quoted.totals.quoted, {k: n for k, n in parts.most_common() if n})

@@ -6,14 +6,15 @@ are. A change turns one recorded operation into those that would run instead; th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cnnstat.classify import convolution_kind
 from cnnstat.errors import SpecError
-from cnnstat.explaining.changes import Change, Network, parse_change
-from cnnstat.explaining.explanation import distinct, layer_at
+from cnnstat.explaining.changes import NARROWER, Change, is_depthwise, parse_change
+from cnnstat.explaining.explanation import distinct, layer_at, trusted
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Layer, Report
 from cnnstat.rules import rule_for
@@ -67,6 +68,8 @@ class WhatIf:
     """The report."""
     changes: tuple[str, ...]
     """As they were asked for, in order: `("width=0.5", "separable")`."""
+    within: str
+    """Path of the module in which layers could change; `""`: the whole network."""
     described: tuple[str, ...]
     """What each of them does, in one sentence."""
     changed: tuple[Changed, ...]
@@ -85,16 +88,19 @@ class WhatIf:
     def to_dict(self) -> dict[str, Any]:
         """The JSON document, schema 1.
 
-        `{"schema": 1, "what_if": {"subject", "changes", "estimate": true, "before": COST, "after": COST,
-        "layers": [{"path", "kind", "built", "before": COST, "after": COST}], "kept": {KIND: layers}}}`
-        with `COST = {"params", "macs", "activations"}`, all integers.
+        `{"schema": 1, "what_if": {"subject", "changes", "within", "estimate": true, "complete", "before":
+        COST, "after": COST, "layers": [{"path", "kind", "built", "before": COST, "after": COST}], "kept":
+        {KIND: layers}}}` with `COST = {"params", "macs", "activations"}`, all integers; where `complete` is
+        false, MACs and activations are lower bounds on both sides.
         """
         return {
             "schema": 1,
             "what_if": {
                 "subject": dict(self.report.subject),
                 "changes": list(self.changes),
+                "within": self.within,
                 "estimate": True,
+                "complete": self.report.complete,
                 "before": asdict(self.before),
                 "after": asdict(self.after),
                 "layers": [
@@ -112,91 +118,173 @@ class WhatIf:
         }
 
 
-def what_if(report: Report, changes: Iterable[str], within: str = "") -> WhatIf:
+def what_if(report: Report, changes: str | Iterable[str], within: str = "") -> WhatIf:
     """What the network would cost with these changes, applied one after the other.
 
     `changes` are `"separable"`, `"groups=4"`, `"se=0.25"`, `"width=0.5"`, `"bottleneck=4"`; `within` is
-    the module in which layers may change. Raises `SpecError` for any other change.
+    the module in which layers may change. Raises `SpecError` for any other change, and where one cannot be
+    estimated: a width for attention, or for parameters whose channels are not known.
     """
-    given = tuple(changes)
+    given = (changes,) if isinstance(changes, str) else tuple(changes)
     parsed = [parse_change(text) for text in given]
-    _check(report, given)
-    network = Network.of(report)
     inside = layer_at(report, within).path if within else ""
-    rows: list[Changed] = []
+    places = _places(report, inside)
+    for change in parsed:
+        if change.whole:
+            _check_whole(report, places, change, inside)
+        depthwise = any(is_depthwise(op) for place in places for op in place.ops)
+        for place in places:
+            if place.free:
+                found = [(op, change.apply(op, depthwise)) for op in place.ops]
+                place.ops = tuple(new for op, made in found for new in (made or (op,)))
+        _check_agreement(places, change)
+    totals = report.totals
+    rows = _rows(report, places)
+    changed = {row.layer.path for row in rows}
     kept: dict[str, int] = {}
     for layer in report.layers:
-        row = None
-        if not inside or layer.path == inside or layer.path.startswith(f"{inside}."):
-            row = _changed(layer, parsed, network)
-        if row is not None:
-            rows.append(row)
-        elif layer.macs:
+        if layer.macs and layer.path not in changed:
             kept[layer.kind] = kept.get(layer.kind, 0) + 1
-    totals = report.totals
     return WhatIf(
         report=report,
         changes=given,
+        within=inside,
         described=tuple(change.described for change in parsed),
-        changed=tuple(rows),
+        changed=rows,
         kept=kept,
         before=Cost(totals.params, totals.macs, totals.activations),
     )
 
 
-def _check(report: Report, changes: Sequence[str]) -> None:
-    if not any(tally.ops for layer in report.layers for tally in layer.tallies):
-        raise SpecError(
-            f"{report.name}: the report was saved without its operations",
-            hint="write it again with this version of cnnstat, or give the model's name",
-        )
-    if "backward" in (report.meta.get("phases") or ()):
+@dataclass(slots=True)
+class _Place:
+    """Equal operations of one layer, and what stands in their place."""
+
+    layer: Layer
+    call: OpCall
+    times: int
+    free: bool
+    """Whether their parameters are their layer's own, and used nowhere else."""
+    ops: tuple[OpCall, ...] = field(default=())
+
+    @property
+    def weight(self) -> str:
+        """Full name of the parameter that makes them one layer's: its weight, or whichever it has."""
+        names = dict(self.call.params)
+        return names.get("weight") or next(iter(names.values()), "")
+
+    @property
+    def same(self) -> bool:
+        """Whether what stands in their place is one operation of the same cost."""
+        costs = {(_work((op,), 1), _parameters(op)) for op in (self.call, *self.ops)}
+        return len(self.ops) == len(costs) == 1
+
+
+def _places(report: Report, inside: str) -> list[_Place]:
+    """Every operation of the report, once. Raises `SpecError` where they are not known."""
+    if "backward" in _listed(report.meta.get("phases")):
         raise SpecError("what-if counts a forward pass", hint="leave out --backward")
-    found = [kind for kind in _UNSCALED if report.kinds.get(kind) and report.kinds[kind].macs]
-    scaling = [text for text in changes if text.startswith("width=")]
-    if found and scaling:
-        raise SpecError(
-            f"{scaling[0]} is for networks of convolutions and linear layers; {report.name} has "
-            f"{' and '.join(found)} layers, whose width would have to follow",
-            hint="build the narrower network and compare: cnnstat compare A B",
+    found: list[_Place] = []
+    users: defaultdict[str, set[str]] = defaultdict(set)
+    for layer in report.layers:
+        for tally in layer.tallies:
+            if not trusted(tally):
+                raise SpecError(
+                    f"{report.name}: the report was saved without the operations of "
+                    f"{layer.path or '(root)'}, or with others than it counts",
+                    hint="write it again with this version of cnnstat, or give the model's name",
+                )
+            for call, times in distinct(tally.ops, roles=True):
+                found.append(_Place(layer, call, times, free=False, ops=(call,)))
+                for _, name in call.params:
+                    users[name].add(layer.path)
+    for place in found:
+        path = place.layer.path
+        within = not inside or path == inside or path.startswith(f"{inside}.")
+        own = all(
+            name.rpartition(".")[0] == path and users[name] == {path}
+            for _, name in place.call.params
+        )
+        place.free = within and own and bool(place.call.params)
+    return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _check_whole(report: Report, places: Sequence[_Place], change: Change, inside: str) -> None:
+    """Raises `SpecError` where not every layer could follow."""
+
+    def refuse(why: str) -> SpecError:
+        return SpecError(
+            f"{change.name} cannot be estimated for {report.name}: {why}", hint=NARROWER
         )
 
+    if inside:
+        raise refuse(f"the layers around {inside} would not fit any more")
+    kinds = [kind for kind in _UNSCALED if report.kinds.get(kind) and report.kinds[kind].macs]
+    if kinds:
+        raise refuse(f"it has {' and '.join(kinds)}, whose width would have to follow")
+    used = [place for place in places if place.call.params]
+    shared = next((p for p in used if not p.free), None)
+    if shared is not None:
+        raise refuse(f"{shared.weight} is used by other layers too")
+    mixed = next((p for p in used if "mixed" in p.call.roles), None)
+    if mixed is not None:
+        where = mixed.layer.path or "(root)"
+        raise refuse(f"channels of its input or output meet others in {where}")
+    known = {name for place in used for _, name in place.call.params}
+    for layer in report.layers:
+        for name in layer.weights if layer.calls else ():
+            full = f"{layer.path}.{name}".lstrip(".")
+            if full not in known:
+                raise refuse(f"how {full} depends on the width is not known")
 
-def _changed(layer: Layer, changes: Sequence[Change], network: Network) -> Changed | None:
-    """The layer as it would be, or `None` where nothing in it changes."""
+
+def _check_agreement(places: Sequence[_Place], change: Change) -> None:
+    """One weight cannot become two: where its uses would differ, all of them stay as they are."""
+    shapes: defaultdict[str, set[tuple[Any, ...]]] = defaultdict(set)
+    for place in places:
+        if place.free:
+            shapes[place.weight].add(tuple(_weight_shape(op) for op in place.ops))
+    for place in places:
+        if place.free and len(shapes[place.weight]) > 1:
+            if change.whole:
+                raise SpecError(
+                    f"{change.name} cannot be estimated: {place.weight} is used on channels of "
+                    "different origin",
+                    hint=NARROWER,
+                )
+            place.ops = (place.call,)
+
+
+def _weight_shape(call: OpCall) -> tuple[int, ...]:
+    weight = call.args.get("weight")
+    return weight.shape if isinstance(weight, TensorSpec) else ()
+
+
+def _rows(report: Report, places: Sequence[_Place]) -> tuple[Changed, ...]:
+    by_layer: defaultdict[str, list[_Place]] = defaultdict(list)
+    for place in places:
+        if not place.same:
+            by_layer[place.layer.path].append(place)
+    return tuple(
+        _changed(layer, by_layer[layer.path]) for layer in report.layers if layer.path in by_layer
+    )
+
+
+def _changed(layer: Layer, places: Sequence[_Place]) -> Changed:
     before = after = Cost(layer.params, layer.macs, layer.activations)
     built: list[str] = []
-    seen: set[tuple[int, ...]] = set()
-    for tally in layer.tallies:
-        for call, times in distinct(tally.ops):
-            ops = _stand_in(call, changes, network) if _owns(layer, call) else None
-            if ops is None:
-                continue
-            after += _work(ops, times) - _work((call,), times)
-            weight = tensor(call, "weight").shape
-            if weight not in seen:  # several calls use one weight
-                seen.add(weight)
-                after += Cost(sum(map(_parameters, ops)) - _parameters(call))
-                built += map(_described, ops)
-    return Changed(layer, before, after, ", ".join(built)) if built else None
-
-
-def _stand_in(
-    call: OpCall, changes: Sequence[Change], network: Network
-) -> tuple[OpCall, ...] | None:
-    """All changes one after the other; `None` where none applies, or all leave it as it is."""
-    ops: tuple[OpCall, ...] = (call,)
-    for change in changes:
-        replaced = [(op, change.apply(op, network)) for op in ops]
-        ops = tuple(new for op, found in replaced for new in (found or (op,)))
-    same = len(ops) == 1 and ops[0].args == call.args and ops[0].outputs == call.outputs
-    return None if same else ops
-
-
-def _owns(layer: Layer, call: OpCall) -> bool:
-    """Whether the operation's weight is a parameter of the layer itself, and of it alone."""
-    spec = call.args.get("weight")
-    return isinstance(spec, TensorSpec) and layer.weights.get("weight") == spec.shape
+    seen: set[str] = set()
+    for place in places:
+        after += _work(place.ops, place.times) - _work((place.call,), place.times)
+        if place.weight not in seen:  # several calls use one weight
+            seen.add(place.weight)
+            after += Cost(sum(map(_parameters, place.ops)) - _parameters(place.call))
+            built += map(_described, place.ops)
+    return Changed(layer, before, after, ", ".join(built))
 
 
 def _work(ops: Iterable[OpCall], times: int) -> Cost:
@@ -205,7 +293,8 @@ def _work(ops: Iterable[OpCall], times: int) -> Cost:
 
 
 def _parameters(call: OpCall) -> int:
-    specs = (call.args.get(name) for name in ("weight", "bias"))
+    names = dict.fromkeys(("weight", "bias", *(name for name, _ in call.params)))
+    specs = (call.args.get(name) for name in names)
     return sum(spec.numel for spec in specs if isinstance(spec, TensorSpec))
 
 

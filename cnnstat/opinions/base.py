@@ -8,7 +8,9 @@ The JSON document of a `CrossCheck` (schema 1), every count an integer:
     {"schema": 1, "document": "crosscheck",
      "subject": {"name", "spec", "source", "type"},
      "agrees": bool,
-     "macs": cnnstat's own total,
+     "complete": bool,
+     "macs": cnnstat's own total, a lower bound where it is not complete,
+     "uncounted": [{"op", "layer", "count"}],
      "opinions": [{"engine", "version", "unit", "per_mac", "how", "failure", "agrees",
                    "ours", "theirs", "agreed",
                    "differences": [{"kind", "op", "amount", "layers", "text"}],
@@ -19,7 +21,8 @@ The JSON document of a `CrossCheck` (schema 1), every count an integer:
      "meta": {...}}
 
 `ours` is in MACs, `theirs`, `agreed` and `amount` in the engine's unit. An opinion with a `failure` has
-no layers and no differences. Layers where both count nothing are left out.
+no layers and no differences. Layers where both count nothing are left out. `uncounted` are the operations
+that cnnstat itself has no rule for: while there is one, nobody knows the whole, and nothing agrees.
 """
 
 from __future__ import annotations
@@ -114,11 +117,8 @@ class LayerCheck:
     """In the engine's unit."""
     differences: tuple[Difference, ...] = ()
     """Reasons that add up to theirs − per_mac · ours."""
-
-    @property
-    def agrees(self) -> bool:
-        """Whether every difference has a reason."""
-        return not any(item.kind == UNEXPLAINED for item in self.differences)
+    uncounted: tuple[str, ...] = ()
+    """Operations that cnnstat has no rule for: `ours` is a lower bound while there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +167,19 @@ class Check:
         return tuple(item for item in self.differences if item.kind == UNEXPLAINED)
 
     @property
-    def agrees(self) -> bool:
+    def uncounted(self) -> tuple[str, ...]:
+        """Operations that cnnstat has no rule for, in whatever layer."""
+        return tuple(dict.fromkeys(op for layer in self.layers for op in layer.uncounted))
+
+    @property
+    def explained(self) -> bool:
         """Whether there is an opinion, and every difference has a reason."""
         return not self.opinion.failure and not self.unexplained
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the opinion confirms cnnstat's total: it is explained, and cnnstat knows the whole."""
+        return self.explained and not self.uncounted
 
     @property
     def agreed(self) -> int:
@@ -223,8 +233,8 @@ class CrossCheck:
 
     @property
     def agrees(self) -> bool:
-        """Whether every engine gave an opinion, and every difference has a reason."""
-        return all(check.agrees for check in self.checks)
+        """Whether every engine gave an opinion, every difference has a reason, and nothing is uncounted."""
+        return self.report.complete and all(check.agrees for check in self.checks)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -236,8 +246,8 @@ class CrossCheck:
         if self.report.uncounted:
             ops = ", ".join(dict.fromkeys(item.op for item in self.report.uncounted))
             shared.append(
-                f"cnnstat has no rule for {ops}: its own total is a lower bound. Where another "
-                "engine counts them, that is unexplained."
+                f"cnnstat has no rule for {ops}: its own total is a lower bound, which no other engine "
+                "can confirm. Where one counts them, that is unexplained."
             )
         return tuple(shared)
 
@@ -255,7 +265,11 @@ class CrossCheck:
             "document": "crosscheck",
             "subject": dict(self.subject),
             "agrees": self.agrees,
+            "complete": self.report.complete,
             "macs": self.report.totals.macs,
+            "uncounted": [
+                {"op": x.op, "layer": x.layer, "count": x.count} for x in self.report.uncounted
+            ],
             "opinions": [_check_to_dict(check) for check in self.checks],
             "notes": list(self.notes),
             "meta": dict(self.report.meta),
@@ -264,21 +278,32 @@ class CrossCheck:
     def to_frame(self) -> pandas.DataFrame:
         """One row per engine, layer and difference; a layer that agrees has one row without a kind.
 
-        Columns: engine, path, type, ours, theirs, kind, op, amount, text (pandas is imported here).
+        Columns: engine, path, type, ours, theirs, kind, op, amount, text (pandas is imported here). What
+        cnnstat has no rule for is `uncounted`, without an amount; it ends the list as engine `cnnstat`.
         """
         import pandas
 
-        return pandas.DataFrame(list(self.records()), columns=RECORD_KEYS)
+        frame = pandas.DataFrame(list(self.records()), columns=RECORD_KEYS)
+        # Integers, also where some are missing.
+        return frame.astype({"theirs": "Int64", "amount": "Int64"})
 
     def records(self) -> Iterable[dict[str, object]]:
         """The rows of `to_frame`."""
+        rows: list[tuple[object, ...]] = []
         for check in self.checks:
             for layer in check.layers:
-                numbers = (layer.path, layer.type, layer.ours, layer.theirs)
-                reasons = [(d.kind, d.op, d.amount, d.text) for d in layer.differences]
-                for reason in reasons or [("", "", 0, "")]:
-                    row = (check.opinion.engine, *numbers, *reason)
-                    yield dict(zip(RECORD_KEYS, row, strict=True))
+                numbers = (check.opinion.engine, layer.path, layer.type, layer.ours, layer.theirs)
+                rows += [(*numbers, d.kind, d.op, d.amount, d.text) for d in layer.differences]
+                rows += [(*numbers, "uncounted", op, None, "") for op in layer.uncounted]
+                if not layer.differences and not layer.uncounted:
+                    rows.append((*numbers, "", "", 0, ""))
+        layers = {layer.path: (layer.type, layer.macs) for layer in self.report.layers}
+        for item in self.report.uncounted:
+            place = (item.layer, *layers.get(item.layer, ("", 0)))
+            rows.append(
+                ("cnnstat", *place, None, "uncounted", item.op, None, f"calls: {item.count}")
+            )
+        return (dict(zip(RECORD_KEYS, row, strict=True)) for row in rows)
 
 
 RECORD_KEYS = ["engine", "path", "type", "ours", "theirs", "kind", "op", "amount", "text"]

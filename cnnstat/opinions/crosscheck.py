@@ -74,7 +74,7 @@ def _check(report: Report, prepared: Prepared, engine: ModuleType) -> Check:
         found = compare(report, replace(opinion, notes=engine.notes(report, opinion)))
         if check is None or check.opinion.failure or not found.opinion.failure:
             check = found
-        if check.agrees:
+        if check.explained:
             break
     assert check is not None
     return check

@@ -6,62 +6,64 @@ gives exactly the number that the engine gives. Whatever is left over is unexpla
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from cnnstat.convention import CONVENTIONS
-from cnnstat.opinions.base import (
-    ATTRIBUTION,
-    CONVENTION,
-    COUNTED_AS_ZERO,
-    ERROR,
-    UNEXPLAINED,
-    Check,
-    Difference,
-    LayerCheck,
-    Opinion,
-)
-from cnnstat.record import OpCall
-from cnnstat.report import Layer, Report, Tally
-from cnnstat.rules import rule_for
+from cnnstat.opinions.base import ATTRIBUTION, UNEXPLAINED, Check, Difference, LayerCheck, Opinion
+from cnnstat.opinions.expected import JUDGES, Cause, Part, merged
+from cnnstat.report import Layer, Report
 
 
 def compare(report: Report, opinion: Opinion) -> Check:
     """The opinion beside the report, layer by layer, each difference with its kind."""
     if opinion.failure:
         return Check(opinion)
-    judge = _JUDGES[opinion.engine]
-    parts: dict[str, list[_Part]] = {}
-    types = {layer.path: layer for layer in report.layers}
-    for path in dict.fromkeys((*types, *opinion.counts)):
-        layer = types.get(path) or Layer(path=path, type="", kind="")
-        parts[path] = judge(layer, opinion)
-    moved = dict(_attributions(parts))
-    uncounted: dict[str, set[str]] = defaultdict(set)
+    judge = JUDGES[opinion.engine]
+    layers = _by_path(report)
+    uncounted: dict[str, dict[str, None]] = defaultdict(dict)
     for item in report.uncounted:
-        uncounted[item.layer].add(item.op)
+        uncounted[item.layer][item.op] = None
+    parts: dict[str, list[Part]] = {}
+    for path in dict.fromkeys((*layers, *uncounted, *opinion.counts)):
+        # What cnnstat knows no layer for has nothing to expect.
+        parts[path] = judge(_one(layers.get(path) or [Layer(path=path, type="", kind="")]), opinion)
+    moved = dict(_attributions(parts))
     checks = []
     for path, found in parts.items():
-        ours = types[path].macs if path in types else 0
+        own = layers.get(path, [])
+        ours = sum(layer.macs for layer in own)
         theirs = sum(opinion.counts.get(path, {}).values())
         differences = [
             Difference(path, reason.kind, reason.op, reason.amount, reason.text)
             for part in found
-            for reason in _merged([*part.reasons, *moved.get((path, part.op), ())])
+            for reason in merged([*part.reasons, *moved.get((path, part.op), ())])
         ]
         if not path:
             theirs += _gap(opinion)
+        missing = tuple(uncounted.get(path, ()))
         left = theirs - opinion.per_mac * ours - sum(item.amount for item in differences)
         if left:
-            text = _unexplained(opinion, ours, theirs, left, uncounted[path], path)
+            text = _unexplained(opinion, path, theirs, left, missing, len(own))
             ops = ", ".join(p.op for p in found if p.residual and (path, p.op) not in moved)
             differences.append(Difference(path, UNEXPLAINED, ops or "total", left, text))
-        if ours or theirs or differences:
-            kind = types[path].type if path in types else ""
-            checks.append(LayerCheck(path, kind, ours, theirs, tuple(differences)))
+        if ours or theirs or differences or missing:
+            kind = own[0].type if own else ""
+            checks.append(LayerCheck(path, kind, ours, theirs, tuple(differences), missing))
     return Check(opinion, tuple(checks))
+
+
+def _by_path(report: Report) -> dict[str, list[Layer]]:
+    """The layers of each path: two are one path where a module's own name has a dot in it."""
+    layers: dict[str, list[Layer]] = {}
+    for layer in report.layers:
+        layers.setdefault(layer.path, []).append(layer)
+    return layers
+
+
+def _one(layers: list[Layer]) -> Layer:
+    """All of one path as one layer, so that nothing that the report counts is left out."""
+    return replace(layers[0], tallies=tuple(tally for layer in layers for tally in layer.tallies))
 
 
 def _gap(opinion: Opinion) -> int:
@@ -70,86 +72,25 @@ def _gap(opinion: Opinion) -> int:
 
 
 def _unexplained(
-    opinion: Opinion, ours: int, theirs: int, left: int, uncounted: set[str], path: str
+    opinion: Opinion, path: str, theirs: int, left: int, uncounted: tuple[str, ...], layers: int
 ) -> str:
     """Both numbers, and who may be wrong."""
-    numbers = f"{opinion.engine} counts {theirs:,} in {path or '(root)'}"
+    where = path or "(root)"
+    numbers = f"{opinion.engine} counts {theirs:,} in {where}"
     if uncounted:
         return f"{numbers}, where cnnstat has no rule for {', '.join(sorted(uncounted))}"
     if not path and _gap(opinion) == left:
         return f"{opinion.engine}'s total {opinion.total:,} is not the sum of its layers"
-    expected = theirs - left
-    return f"{numbers}, where its rules applied to cnnstat's record give {expected:,}"
-
-
-# ---- parts: what one engine should say of one layer, operation by operation
-
-
-@dataclass(frozen=True, slots=True)
-class _Reason:
-    kind: str
-    op: str
-    amount: int
-    text: str
-
-
-@dataclass(slots=True)
-class _Part:
-    """The operations of one layer that the engine reports under one name."""
-
-    op: str
-    theirs: int = 0
-    expected: int = 0
-    """What cnnstat counts, in the engine's unit."""
-    reasons: list[_Reason] = field(default_factory=list)
-    calls: list[tuple[OpCall, int]] = field(default_factory=list)
-    """Those that the engine should have counted, with what it should have counted."""
-
-    @property
-    def residual(self) -> int:
-        """What no reason says yet."""
-        return self.theirs - self.expected - sum(reason.amount for reason in self.reasons)
-
-
-def _merged(reasons: Iterable[_Reason]) -> Iterator[_Reason]:
-    """One reason for all calls of a layer that share it."""
-    amounts: dict[tuple[str, str, str], int] = defaultdict(int)
-    for reason in reasons:
-        amounts[reason.kind, reason.op, reason.text] += reason.amount
-    for (kind, op, text), amount in amounts.items():
-        if amount:
-            yield _Reason(kind, op, amount, text)
-
-
-def _name(kind: str) -> str:
-    """`matmul` for `aten::matmul`; other libraries' operations keep their prefix."""
-    return kind.removeprefix("aten::")
-
-
-def _products(layer: Layer) -> Iterator[tuple[OpCall, int]]:
-    """The layer's operations that have multiply–accumulates, with their number."""
-    for tally in layer.tallies:
-        if tally.work.macs:
-            for call in tally.ops:
-                macs = _macs(call)
-                if macs:
-                    yield call, macs
-
-
-def _macs(call: OpCall) -> int:
-    """Multiply–accumulates of one operation; 0 where its rule does not know its arguments."""
-    rule = rule_for(call.op)
-    try:
-        return rule.count(call).macs if rule is not None else 0
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError):
-        return 0
+    expected = f"{numbers}, where its rules applied to cnnstat's record give {theirs - left:,}"
+    many = f"; {layers} layers are called {where}, and cannot be told apart" if layers > 1 else ""
+    return expected + many
 
 
 def _attributions(
-    parts: Mapping[str, list[_Part]],
-) -> Iterator[tuple[tuple[str, str], tuple[_Reason, ...]]]:
+    parts: Mapping[str, list[Part]],
+) -> Iterator[tuple[tuple[str, str], tuple[Cause, ...]]]:
     """Whole operations that are missing in one layer and are too many in exactly one other."""
-    missing: list[tuple[str, _Part]] = []
+    missing: list[tuple[str, Part]] = []
     extra: dict[tuple[str, int], list[str]] = defaultdict(list)
     for path, found in parts.items():
         for part in found:
@@ -164,185 +105,5 @@ def _attributions(
         if len(homes) == 1 and (amount in amounts or amount == sum(amounts)):
             home = homes.pop()
             text = f"run in {path or '(root)'}, counted in {home or '(root)'}"
-            yield (path, part.op), (_Reason(ATTRIBUTION, part.op, -amount, text),)
-            yield (home, part.op), (_Reason(ATTRIBUTION, part.op, amount, text),)
-
-
-# ---- fvcore
-
-_CONVOLUTIONS = {
-    *("aten.convolution", "aten._convolution"),
-    *(f"aten.conv{n}d" for n in (1, 2, 3)),
-    *(f"aten.conv_transpose{n}d" for n in (1, 2, 3)),
-}
-_BY_CONVENTION = {
-    **{
-        f"aten.{op}": op
-        for op in "batch_norm group_norm layer_norm instance_norm adaptive_avg_pool2d "
-        "upsample_nearest2d upsample_bilinear2d grid_sampler".split()
-    },
-    "aten.grid_sampler_2d": "grid_sampler",
-    "aten.grid_sampler_3d": "grid_sampler",
-}
-"""What fvcore has a formula for besides products, and what it calls it."""
-
-_WORTH = {
-    "batch_norm": "2 for an element of a batch norm (1 without weights)",
-    "group_norm": "5 for an element of a group norm (4 without weights)",
-    "layer_norm": "5 for an element of a layer norm (4 without weights)",
-    "instance_norm": "5 for an element of an instance norm (4 without weights)",
-    "adaptive_avg_pool2d": "1 for an element that adaptive average pooling reads",
-    "upsample_nearest2d": "1 for an element that nearest resizing writes",
-    "upsample_bilinear2d": "4 for an element that bilinear resizing writes",
-    "grid_sampler": "4 for an element that grid sampling writes",
-}
-_PARTS = {
-    **dict.fromkeys(("conv", "linear", "matmul"), ""),
-    **dict.fromkeys(("mm", "bmm", "addmm", "einsum"), "mm, bmm, addmm, einsum"),
-}
-"""fvcore's names of products; torch makes an einsum of matrix products, so those are compared together."""
-
-_MADE_OF = {
-    "aten::tensordot": ("aten.mm",),
-    "aten::inner": ("aten.mm", "aten.matmul", "aten.dot", "aten.mv"),
-    "aten::linalg_matmul": ("aten.matmul",),
-    "aten::linalg_multi_dot": ("aten.mm", "aten.mv", "aten.matmul"),
-    "aten::chain_matmul": ("aten.mm", "aten.matmul"),
-    "aten::cdist": ("aten.cdist", "aten._cdist_forward", "aten._euclidean_dist"),
-    "aten::bilinear": ("aten.bilinear", "aten._trilinear"),
-    "aten::linalg_inv": ("aten.linalg_inv_ex",),
-    "aten::inverse": ("aten.linalg_inv_ex",),
-    "aten::linalg_solve": ("aten._linalg_solve_ex",),
-    "aten::det": ("aten._linalg_det",),
-    "aten::linalg_det": ("aten._linalg_det",),
-    "aten::linalg_cholesky": ("aten.linalg_cholesky_ex",),
-}
-"""Operations that fvcore sees as a whole and has no formula for; what cnnstat records in their place."""
-
-_SEALED = ("prim::PythonOp", "prim::CallFunction")
-"""An autograd function or a scripted one, into which fvcore does not look."""
-
-
-def _fvcore(layer: Layer, opinion: Opinion) -> list[_Part]:
-    counts = opinion.counts.get(layer.path, {})
-    unknown = opinion.unknown.get(layer.path, {})
-    parts: dict[str, _Part] = {}
-
-    def part(op: str) -> _Part:
-        return parts.setdefault(op, _Part(op))
-
-    for op, amount in counts.items():
-        part(_PARTS.get(op) or op).theirs += amount
-    for call, macs in _products(layer):
-        op, reason = _fvcore_product(call, macs, unknown)
-        place = part(_PARTS.get(op) or op)
-        place.expected += macs
-        if reason is not None:
-            place.reasons.append(reason)
-        if reason is None or reason.amount != -macs:
-            place.calls.append((call, macs + (reason.amount if reason else 0)))
-    for tally in layer.tallies:
-        for op, amount in _fvcore_convention(tally):
-            text = f"fvcore counts {_WORTH[op]}"
-            part(op).reasons.append(_Reason(CONVENTION, op, amount, text))
-    for found in parts.values():
-        found.reasons += _fvcore_hidden(found, unknown)
-        if "einsum" in counts and found.op == _PARTS["einsum"]:
-            found.reasons += _fvcore_einsum(found, layer)
-    return list(parts.values())
-
-
-def _fvcore_product(
-    call: OpCall, macs: int, unknown: Mapping[str, int]
-) -> tuple[str, _Reason | None]:
-    """fvcore's name for an operation, and why its number is another one."""
-    kind = call.op.replace(".", "::", 1)
-    if call.op in _CONVOLUTIONS:
-        if isinstance(call.get("padding"), str) and "aten::_convolution_mode" in unknown:
-            text = (
-                "fvcore has no formula for a convolution whose padding is a word, and counts zero"
-            )
-            return "conv", _Reason(ERROR, "_convolution_mode", -macs, text)
-        return "conv", None
-    if kind in unknown:
-        text = f"fvcore has no formula for {kind}, and counts zero"
-        return kind, _Reason(COUNTED_AS_ZERO, _name(kind), -macs, text)
-    if call.op == "aten.matmul":
-        left, right = call.inputs[0], call.inputs[1].shape
-        amount = left.numel * right[-1] - macs
-        text = (
-            "fvcore multiplies the left operand's elements by the right one's last size, and leaves "
-            "out the sizes over which the left one is broadcast"
-        )
-        return "matmul", _Reason(ERROR, "matmul", amount, text) if amount else None
-    return call.op.removeprefix("aten."), None
-
-
-def _fvcore_convention(tally: Tally) -> Iterator[tuple[str, int]]:
-    """What fvcore's own rule gives for each operation of a tally that is no product."""
-    weights = CONVENTIONS["fvcore"].rules.get(tally.rule)
-    for call in tally.ops if weights is not None else ():
-        op = _BY_CONVENTION.get(call.op)
-        if op is not None and weights is not None:
-            yield op, weights.read * call.inputs[0].numel + weights.written * call.output.numel
-
-
-def _fvcore_hidden(part: _Part, unknown: Mapping[str, int]) -> Iterator[_Reason]:
-    """Operations inside others that fvcore has no formula for: all that fit, or none."""
-    for kind in unknown if part.residual else ():
-        sealed = kind.startswith(_SEALED)
-        inside = _MADE_OF.get(kind, ())
-        hidden = sum(macs for call, macs in part.calls if sealed or call.op in inside)
-        if hidden and part.residual == -hidden:
-            text = f"fvcore has no formula for {kind}, and counts zero"
-            yield _Reason(COUNTED_AS_ZERO, _name(kind), -hidden, text)
-            return
-
-
-def _fvcore_einsum(part: _Part, layer: Layer) -> Iterator[_Reason]:
-    """What fvcore makes of NumPy's account of the einsums of a layer."""
-    if part.residual and part.residual == sum(_rounded(m) - m for _, m in part.calls):
-        text = "fvcore reads the count of an einsum out of a text that has four digits of it"
-        yield _Reason(ERROR, "einsum", part.residual, text)
-        return
-    products = [c for tally in layer.tallies for c in tally.ops if c.op == "aten.mul"]
-    if part.residual and part.residual == sum(_half(call.output.numel) for call in products):
-        text = (
-            "fvcore takes an einsum without a sum for multiply–accumulates, and counts half of it"
-        )
-        yield _Reason(ERROR, "einsum", part.residual, text)
-
-
-def _rounded(macs: int) -> int:
-    """Half of twice the number, as NumPy prints that and one more in its account of an einsum."""
-    return _half(2 * macs)
-
-
-def _half(cost: int) -> int:
-    return math.floor(float(f"{cost + 1:.3e}") / 2)
-
-
-# ---- torch's FlopCounterMode
-
-
-def _flop_counter(layer: Layer, opinion: Opinion) -> list[_Part]:
-    """One part: it sees operations taken apart further than cnnstat's record has them."""
-    part = _Part("all operations")
-    part.theirs = sum(opinion.counts.get(layer.path, {}).values())
-    for call, macs in _products(layer):
-        part.expected += opinion.per_mac * macs
-        part.calls.append((call, opinion.per_mac * macs))
-    for call in opinion.unknown_calls.get(layer.path, ()):
-        macs = _macs(call)
-        if macs:
-            kind = call.op.replace(".", "::", 1)
-            text = f"FlopCounterMode has no formula for {kind}, and counts zero"
-            amount = -opinion.per_mac * macs
-            part.reasons.append(_Reason(COUNTED_AS_ZERO, _name(kind), amount, text))
-    return [part]
-
-
-_JUDGES: Mapping[str, Callable[[Layer, Opinion], list[_Part]]] = {
-    "fvcore": _fvcore,
-    "flop-counter": _flop_counter,
-}
+            yield (path, part.op), (Cause(ATTRIBUTION, part.op, -amount, text),)
+            yield (home, part.op), (Cause(ATTRIBUTION, part.op, amount, text),)

@@ -37,18 +37,41 @@ class Row:
         return changes.pop() if len(changes) == 1 else "changed"
 
 
-def alignment_figure(
-    comparison: Comparison, all: bool, top: int | None, room: int | None
-) -> list[Text | Figure]:
+def alignment_figure(comparison: Comparison, all: bool, top: int | None) -> list[Text | Figure]:
     """How many layers differ, and which."""
     alignment = comparison.alignment
     counts = ", ".join(f"{alignment.counts[change]:,} {change}" for change in CHANGES)
     names = [visible(comparison.baseline.label), visible(comparison.others[0].label)]
     title = f"{names[0]} (before) and {names[1]} (after), layer by layer: {counts}"
     rows = alignment_rows(alignment, all=all, top=top)
-    folded = len(rows) < len(alignment.pairs) and not all
-    table = _table(comparison, rows)
-    return [Figure(table, title=title, after="every layer: --all" if folded else "")]
+    folded = any(row.rest or len(row.pairs) > 1 for row in rows)
+    hint = "every layer: --all" + (" in the place of --top" if top is not None else "")
+    figure = Figure(
+        _table(comparison, rows), title=title, key="layers", hint=hint if folded else ""
+    )
+    return [figure, *(Text(text, "quiet") for text in _elsewhere(comparison, rows))]
+
+
+def _elsewhere(comparison: Comparison, rows: Sequence[Row]) -> Iterator[str]:
+    """Where the parameters of a layer stand in another row than the work that is done with them."""
+    shown = [row.pairs[0] for row in rows if len(row.pairs) == 1]
+    places = [{pair.before.path for pair in shown if pair.before}]
+    places += [{pair.after.path for pair in shown if pair.after}]
+    held: dict[str, str] = {}
+    for model, paths in zip((comparison.baseline, *comparison.others), places, strict=True):
+        working = {layer.path for layer in model.report.layers if layer.macs}
+        for layer in model.report.layers:
+            above = layer.path.rpartition(".")[0]
+            # What nothing runs with is of the kind never-called.
+            used = layer.params and not layer.calls and layer.kind != "never-called"
+            if used and above in working and paths & {layer.path, above}:
+                held[layer.path] = above
+    for path, above in list(held.items())[:1]:
+        more = f", as in {len(held) - 1:,} more" if len(held) > 1 else ""
+        yield (
+            f"{visible(path)} has parameters and never runs itself: "
+            f"{visible(above) or 'the root'} works with them, and the MACs stand there{more}"
+        )
 
 
 def alignment_rows(alignment: Alignment, *, all: bool, top: int | None) -> list[Row]:
@@ -260,11 +283,10 @@ def _numbers(row: Row, gaps: Sequence[set[str]]) -> dict[str, str]:
         values = [getattr(total, name) for total in totals]
         for side, value, bound in zip(("before", "after"), values, bounds, strict=True):
             cells[f"{name}_{side}"] = at_least(bound) + grouped(value)
-        unknown = any(bounds) and row.change != "unchanged"
-        cells[f"{name}_difference"] = "?" if unknown else signed(values[1] - values[0])
+        cells[f"{name}_difference"] = "?" if any(bounds) else signed(values[1] - values[0])
     return cells
 
 
 def signed(value: int) -> str:
-    """`+1,234`, `-1,234` or `0`."""
-    return f"{value:+,}" if value else "0"
+    """`+1,234`, `−1,234` or `0`."""
+    return f"{value:+,}".replace("-", "−") if value else "0"

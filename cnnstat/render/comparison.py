@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnstat.comparing.comparison import By, Comparison, Model
 from cnnstat.comparing.comparison_data import comparison_to_dict, layer_records, total_records
-from cnnstat.comparing.stages import Stage, StageRow
-from cnnstat.errors import OutputError
+from cnnstat.errors import OutputError, SpecError
 from cnnstat.render import summary
 from cnnstat.render.alignment import alignment_figure
 from cnnstat.render.document import Document, Figure, Text
@@ -17,12 +16,12 @@ from cnnstat.render.layers import at_least, convention_title
 from cnnstat.render.shares import (
     LAYOUTS,
     SIDE_BY_SIDE,
-    Shares,
-    Spent,
     bar,
     first_that_fits,
     heads,
+    kind_figure,
     ratio_text,
+    stage_figures,
     taken,
 )
 from cnnstat.render.table import Column, Line, Table, visible
@@ -79,11 +78,17 @@ class ComparisonView:
                 raise OutputError(f"--{name} {value}: expected 1 or more")
         if self.top is not None and self.all:
             raise OutputError("--all and --top contradict each other", hint="give one of them")
-        if (self.top is not None or self.all) and not self.layered:
-            option = "--all" if self.all else "--top"
-            raise OutputError(f"{option} is about layers", hint="add --layers")
-        if self.top is not None and self.by == "stage":
-            raise OutputError("--top and --by stage contradict each other", hint="leave one out")
+        if self.chosen and not self.layered:
+            raise OutputError(f"{self.chosen} is about layers", hint="add --layers")
+        if self.chosen and self.by == "stage":
+            raise OutputError(
+                f"{self.chosen} and --by stage contradict each other", hint="leave one out"
+            )
+
+    @property
+    def chosen(self) -> str:
+        """The option that says which layers are shown; `""`: none does."""
+        return "--top" if self.top is not None else "--all" if self.all else ""
 
     @property
     def layered(self) -> bool:
@@ -92,31 +97,41 @@ class ComparisonView:
 
 
 def comparison_document(comparison: Comparison, view: ComparisonView | None = None) -> Document:
-    """Everything that is shown of a comparison. Raises `SpecError` where layers cannot be aligned."""
+    """Everything that is shown of a comparison.
+
+    Raises `SpecError` where layers cannot be aligned, or where the view picks some and none are.
+    """
     view = view or ComparisonView()
-    by = view.by or comparison.by
+    by = (view.by or comparison.by) if view.layered else None
+    if view.chosen and by == "stage":
+        several = len(comparison.models) > 2
+        raise SpecError(
+            f"{view.chosen} is about layers side by side, and these models are compared by stage",
+            hint=f"leave it out, or {'give two models' if several else 'add --by layer'}",
+        )
     models = sorted_models(comparison, view.sort)
     room = view.width
-    kinds = _kind_shares(models)
     blocks: list[Text | Figure] = [
         Text(f"{visible(model.label)}: {summary.summary_sentence(model.report)}", "warning")
         for model in models
         if not model.report.complete
     ]
-    blocks.append(Figure(_totals(comparison, models, view), after=_DEPTH))
-    if kinds.parts:
-        blocks.append(Figure(kinds.table(room), title=f"MACs by kind{_of_what(models)}"))
-    if view.layered and by == "layer":
-        blocks += alignment_figure(comparison, view.all, view.top, room)
-    elif view.layered:
-        blocks += _stage_figures(comparison, models, view)
+    totals = _totals(comparison, models, view)
+    blocks.append(Figure(totals, key="totals", after=_DEPTH if _has_depth(totals, room) else ""))
+    blocks += kind_figure(models, room)
+    if by == "layer":
+        blocks += alignment_figure(comparison, view.all, view.top)
+    elif by == "stage":
+        two = len(models) == 2 and view.by is None
+        hint = "layer by layer all the same: --by layer" if two else ""
+        blocks += stage_figures(comparison, models, room, hint)
     return Document(
         title=_title(comparison),
         circumstances=_circumstances(comparison),
         blocks=tuple(blocks),
         notes=tuple(map(visible, comparison.notes)),
         data=comparison_to_dict(comparison, layers=view.layered, by=by),
-        records=tuple(layer_records(comparison, by) if view.layered else total_records(comparison)),
+        records=tuple(layer_records(comparison, by) if by else total_records(comparison)),
     )
 
 
@@ -177,6 +192,14 @@ def _totals(comparison: Comparison, models: Sequence[Model], view: ComparisonVie
         if table is not None:
             return table
     return _below(comparison, models, view)
+
+
+def _has_depth(table: Table, room: int | None) -> bool:
+    """Whether the depth is there, as a line or as a column that is not too much for the room."""
+    first, *others = table.fit(room).columns
+    return any(column.key == "depth" for column in others) or (
+        first.key == "total" and _TITLES["depth"] in table.column(first.key)
+    )
 
 
 def _side_by_side(
@@ -263,77 +286,3 @@ def _metric_title(comparison: Comparison, metric: str) -> str:
 def _value(model: Model, metric: str, exact: bool) -> str:
     brief = short_bytes if metric == "bytes" else short
     return at_least(model.at_least(metric)) + (grouped if exact else brief)(model.value(metric))
-
-
-# Shares
-
-
-def _kind_shares(models: Sequence[Model]) -> Shares:
-    macs = {
-        kind: tuple(Spent(model.kinds[kind].macs if kind in model.kinds else 0) for model in models)
-        for kind in dict.fromkeys(kind for model in models for kind in model.kinds)
-    }
-    ranked = sorted(macs.items(), key=lambda item: tuple(-spent.value for spent in item[1]))
-    parts = tuple((kind, spent) for kind, spent in ranked if any(one.value for one in spent))
-    return Shares("kind", tuple(models), parts)
-
-
-def _of_what(models: Sequence[Model]) -> str:
-    """A reminder where shares are not of everything that ran."""
-    return "" if all(model.report.complete for model in models) else ", of what is counted"
-
-
-def _stage_figures(
-    comparison: Comparison, models: Sequence[Model], view: ComparisonView
-) -> list[Text | Figure]:
-    """MACs, then parameters, by spatial size."""
-    places = [comparison.models.index(model) for model in models]
-    rows = [replace(row, parts=tuple(row.parts[n] for n in places)) for row in comparison.stages]
-    labels = {row.stage: _stage_label(row, _inputs_differ(comparison)) for row in rows}
-
-    def shares(name: str, bounded: bool) -> Table:
-        parts = tuple(
-            (
-                labels[row.stage],
-                tuple(
-                    Spent(
-                        getattr(part.totals, name),
-                        partial=bounded and part.uncounted > 0,
-                        present=part.present,
-                    )
-                    for part in row.parts
-                ),
-            )
-            for row in rows
-        )
-        spent = [part for part in parts if any(one.value or one.partial for one in part[1])]
-        return Shares("stage", tuple(models), tuple(spent), bounded).table(view.width)
-
-    title = f"MACs by stage, the spatial size that a layer puts out{_of_what(models)}"
-    other = ""
-    if len(models) == 2 and view.by is None:
-        other = "layer by layer all the same: --by layer"
-    elif view.top is not None:
-        other = "--top is for two models layer by layer"
-    return [
-        Figure(shares("macs", True), title=title, after=other),
-        Figure(shares("params", False), title="Parameters by stage"),
-    ]
-
-
-def _inputs_differ(comparison: Comparison) -> bool:
-    return len({repr(model.report.meta.get("inputs")) for model in comparison.models}) > 1
-
-
-def _stage_label(row: StageRow, with_stride: bool) -> str:
-    """`56×56`, and `56×56 /4` where the inputs differ and equal sizes are not equal strides."""
-    if not with_stride or row.stage == Stage():
-        return row.stage.label
-    found = [part.stride for part in row.parts if part.stride and part.present]
-    strides = dict.fromkeys(_stride(stride) for stride in found)
-    return " ".join([row.stage.label, *strides])
-
-
-def _stride(stride: float) -> str:
-    """To whole pixels: padding makes 299 to 149."""
-    return f"/{round(stride)}" if stride >= 1 else f"×{round(1 / stride)}"

@@ -15,6 +15,7 @@ from cnnstat.opinions.base import (
     Reason,
 )
 from cnnstat.render import summary
+from cnnstat.render.alignment import signed
 from cnnstat.render.base import View
 from cnnstat.render.document import Document, Figure, Text
 from cnnstat.render.layers import at_least
@@ -34,7 +35,8 @@ def crosscheck_document(check: CrossCheck, view: View, *, layers: bool = False) 
         Text(
             f"cnnstat: {bound}{short(report.totals.macs)} MACs, "
             f"{bound}{grouped(report.totals.macs)} multiply–accumulates"
-        )
+        ),
+        *([] if report.complete else [Text(summary.summary_sentence(report), "warning")]),
     ]
     for opinion in check.checks:
         blocks += _engine(opinion, view, layers)
@@ -55,11 +57,19 @@ def _engine(check: Check, view: View, layers: bool) -> list[Text | Figure]:
     """One opinion. Sentences stand below the table, where there is always room for them."""
     if check.opinion.failure:
         return [Text(verdict(check), "warning")]
-    shown = layers or view.all
+    sentences = [f"{reason.kind}, {reason.op}: {reason.text}" for reason in check.reasons]
+    named = sentences if view.all else sentences[:_REASONS_NAMED]
+    left = len(sentences) - len(named)
+    more = [f"… and {left} reason{'s' if left > 1 else ''} more"] if left else []
     return [
-        Figure(_steps(check), title=visible(check.opinion.title)),
-        *(Text(text, "quiet") for text in _sentences(check, view.all)),
-        *([_layers(check, view.all)] if shown else []),
+        Figure(
+            _steps(check),
+            title=visible(check.opinion.title),
+            hint="every reason: --all" if left else "",
+            key=check.opinion.engine,
+        ),
+        *(Text(visible(text), "quiet") for text in (*named, *more)),
+        *([_layers(check, view.all)] if layers or view.all else []),
         Text(verdict(check), "plain" if check.agrees else "warning"),
     ]
 
@@ -69,21 +79,33 @@ def verdict(check: Check) -> str:
     opinion = check.opinion
     if opinion.failure:
         return f"{opinion.engine} gives no opinion: {visible(opinion.failure)}"
-    whole = opinion.per_mac * check.ours
     same = all(reason.kind == CONVENTION for reason in check.reasons)
+    twice = f" × {opinion.per_mac}" if opinion.per_mac != 1 else ""
+    ours = f"{_bound(check)}{grouped(check.ours)} MACs{twice}"
     if same:
-        twice = f" × {opinion.per_mac}" if opinion.per_mac != 1 else ""
-        both = f"all {grouped(check.ours)} MACs{twice}"
+        both = f"all {ours}"
     else:
-        share = percent(check.agreed, whole)
-        both = f"both count {grouped(check.agreed)} of {grouped(whole)} {opinion.unit} ({share})"
-    parts = "; ".join([both, *_amounts(check)])
-    if check.agrees:
-        word = "agrees" if same else "differs for known reasons"
-        return f"{opinion.engine} {word}: {parts}; nothing unexplained."
-    count = len({item.path for item in check.unexplained})
-    layers = "1 layer" if count == 1 else f"{count} layers"
-    return f"{opinion.engine} disagrees in {layers}: {parts}."
+        whole = opinion.per_mac * check.ours
+        share = "" if check.uncounted else f" ({percent(check.agreed, whole)})"
+        both = f"both count {grouped(check.agreed)} of cnnstat's {ours}{share}"
+    parts = [both, *_amounts(check)]
+    if check.uncounted:
+        parts.append(
+            f"cnnstat itself has no rule for {visible(', '.join(check.uncounted))}, "
+            "so its own total is a lower bound"
+        )
+    if not check.explained:
+        count = len({item.path for item in check.unexplained})
+        layers = "1 layer" if count == 1 else f"{count} layers"
+        return f"{opinion.engine} disagrees in {layers}: {'; '.join(parts)}."
+    if check.uncounted:
+        return f"{opinion.engine} cannot confirm it: {'; '.join(parts)}."
+    word = "agrees" if same else "differs for known reasons"
+    return f"{opinion.engine} {word}: {'; '.join(parts)}; nothing unexplained."
+
+
+def _bound(check: Check) -> str:
+    return at_least(bool(check.uncounted))
 
 
 _WORDS = {
@@ -106,8 +128,8 @@ def _amounts(check: Check) -> list[str]:
             parts.append(f"{moved} operation{'s' if moved != 1 else ''} counted in another layer")
             continue
         signs = (sum(a for a in amounts if a > 0), sum(a for a in amounts if a < 0))
-        signed = kind in (ERROR, UNEXPLAINED)
-        numbers = [_signed(a) if signed else grouped(abs(a)) for a in signs if a]
+        with_sign = kind in (ERROR, UNEXPLAINED)
+        numbers = [signed(a) if with_sign else grouped(abs(a)) for a in signs if a]
         parts.append(f"{' and '.join(numbers)} {_WORDS[kind]}")
     return parts
 
@@ -115,7 +137,9 @@ def _amounts(check: Check) -> list[str]:
 def _steps(check: Check) -> Table:
     """From our number to theirs: the lines add up."""
     opinion = check.opinion
-    whole = opinion.per_mac * check.ours
+    ours = opinion.per_mac * check.ours
+    # Of what is not known in full, no share is known.
+    whole = 0 if check.uncounted else ours
     columns = (
         Column(key="kind", title="difference"),
         Column(key="op", title="operation", priority=60),
@@ -125,10 +149,11 @@ def _steps(check: Check) -> Table:
     )
     twice = f" × {opinion.per_mac}" if opinion.per_mac != 1 else ""
     counted = sum(1 for layer in check.layers if layer.ours)
-    start = (f"MACs of cnnstat{twice}", "", grouped(counted), grouped(whole), percent(whole, whole))
+    sum_of_ours = _bound(check) + grouped(ours)
+    start = (f"MACs of cnnstat{twice}", "", grouped(counted), sum_of_ours, percent(whole, whole))
     lines = [Line(cells=start)]
     for kind, op, amount, paths in _grouped(check.reasons):
-        cells = (kind, visible(op), grouped(paths), _signed(amount), percent(abs(amount), whole))
+        cells = (kind, visible(op), grouped(paths), signed(amount), percent(abs(amount), whole))
         lines.append(Line(cells=cells))
     total = (opinion.engine, "", grouped(_counting(check)), grouped(check.theirs), "")
     lines.append(Line(cells=total, role="total"))
@@ -149,19 +174,15 @@ def _grouped(reasons: tuple[Reason, ...]) -> list[tuple[str, str, int, int]]:
     return [(kind, op, amount, len(paths)) for (kind, op), (amount, paths) in sums.items()]
 
 
-def _sentences(check: Check, all: bool) -> list[str]:
-    """Why, each sentence once."""
-    texts = [visible(f"{reason.kind}, {reason.op}: {reason.text}") for reason in check.reasons]
-    if all or len(texts) <= _REASONS_NAMED:
-        return texts
-    return [*texts[:_REASONS_NAMED], f"… {len(texts) - _REASONS_NAMED} more: --all"]
-
-
-def _layers(check: Check, all: bool) -> Figure:
+def _layers(check: Check, all: bool) -> Text | Figure:
     """The layers that differ beyond convention, or all of them; the rest in one line."""
     opinion = check.opinion
     shown = [layer for layer in check.layers if all or _beyond_convention(layer)]
     rest = [layer for layer in check.layers if not all and not _beyond_convention(layer)]
+    if not shown:
+        by_convention = any(layer.differences for layer in rest)
+        word = ", or differs by convention alone" if by_convention else ""
+        return Text(f"every layer agrees{word}" if rest else "no layer counts anything", "quiet")
     columns = (
         Column(key="path", title="path", elastic=True),
         Column(key="type", title="type", priority=20),
@@ -173,8 +194,9 @@ def _layers(check: Check, all: bool) -> Figure:
 
     def cells(label: str, kind: str, part: list[LayerCheck], why: str) -> tuple[str, ...]:
         ours, theirs = sum(layer.ours for layer in part), sum(layer.theirs for layer in part)
-        difference = _signed(theirs - opinion.per_mac * ours)
-        return (label, kind, grouped(ours), grouped(theirs), difference, why)
+        partial = any(layer.uncounted for layer in part)
+        difference = "?" if partial else signed(theirs - opinion.per_mac * ours)
+        return (label, kind, at_least(partial) + grouped(ours), grouped(theirs), difference, why)
 
     lines = [
         Line(
@@ -186,22 +208,23 @@ def _layers(check: Check, all: bool) -> Figure:
         for layer in shown
     ]
     if rest:
-        label = f"{len(rest)} other layers"
+        label = f"{len(rest):,} other layer{'s' if len(rest) > 1 else ''}"
         lines.append(Line(cells=cells(label, "", rest, ""), role="rest", keep=len(label)))
     total = cells("total", "", list(check.layers), "")
     lines.append(Line(cells=total, role="total", keep=len("total")))
-    more = "the others agree, or differ by convention alone: --all" if rest else ""
-    title = f"layers, cnnstat and {opinion.engine}"
-    return Figure(Table(columns=columns, lines=tuple(lines)), title=title, after=more)
+    return Figure(
+        Table(columns=columns, lines=tuple(lines)),
+        title=f"layers, cnnstat and {opinion.engine}",
+        after="the others agree, or differ by convention alone" if rest else "",
+        hint="every layer: --all" if rest else "",
+        key=f"{opinion.engine}-layers",
+    )
 
 
 def _beyond_convention(layer: LayerCheck) -> bool:
-    return any(item.kind != CONVENTION for item in layer.differences)
+    return bool(layer.uncounted) or any(item.kind != CONVENTION for item in layer.differences)
 
 
 def _kinds(layer: LayerCheck) -> str:
-    return ", ".join(dict.fromkeys(item.kind for item in layer.differences))
-
-
-def _signed(amount: int) -> str:
-    return f"+{grouped(amount)}" if amount > 0 else grouped(amount)
+    kinds = dict.fromkeys(item.kind for item in layer.differences)
+    return ", ".join([*kinds, *(["uncounted"] if layer.uncounted else [])])

@@ -33,6 +33,10 @@ class Figure:
     """What stands above it; a caption in LaTeX."""
     after: str = ""
     """A quiet line below it: how many rows are not shown."""
+    hint: str = ""
+    """What to type to see more; said on a terminal alone."""
+    key: str = ""
+    """A short name that stays when the numbers change, for a label in LaTeX; `""`: its title."""
 
 
 @dataclass(frozen=True, slots=True)

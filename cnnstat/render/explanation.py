@@ -7,16 +7,16 @@ from dataclasses import asdict
 
 from cnnstat.explaining.explanation import (
     LayerExplanation,
-    ModelExplanation,
     Operation,
-    Quote,
     Term,
+    uncounted_in,
 )
+from cnnstat.explaining.quotes import ModelExplanation, Quote
 from cnnstat.render import summary
 from cnnstat.render.document import Document, Figure, Text
-from cnnstat.render.layers import at_least, kernel, shapes_text
+from cnnstat.render.layers import at_least, kernel, shapes_text, uncounted_text
 from cnnstat.render.table import Column, Line, Table, visible
-from cnnstat.report import Report, Totals
+from cnnstat.report import Group, Totals
 from cnnstat.rules.derivation import QUANTITIES, Letter
 from cnnstat.units import grouped, short
 
@@ -36,8 +36,8 @@ def layer_document(explanation: LayerExplanation) -> Document:
         blocks += [Text(text, "quiet") for text in dict.fromkeys(map(_rule, others))]
     blocks += [
         Text(
-            f"{tally.rule} ×{tally.calls}: {grouped(tally.work.macs)} MACs, {grouped(tally.work.flops)} "
-            "FLOPs; the report was saved without the operations behind them",
+            f"{visible(tally.rule)} ×{tally.calls}: {grouped(tally.work.macs)} MACs, "
+            f"{grouped(tally.work.flops)} FLOPs; the report was saved without the operations behind them",
             "warning",
         )
         for tally in explanation.unexplained
@@ -46,18 +46,8 @@ def layer_document(explanation: LayerExplanation) -> Document:
     blocks += _parameters(explanation)
     if explanation.children:
         blocks.append(_children(explanation))
-    if explanation.group is not None:
-        blocks.append(
-            Text(
-                "part of the "
-                + "; ".join(
-                    f"{group.kind} block {visible(group.path)}: {group.channels} channels squeezed to "
-                    f"{group.squeezed}, {grouped(group.params)} params, {grouped(group.macs)} MACs"
-                    for group in (explanation.group,)
-                ),
-                "quiet",
-            )
-        )
+    if (group := explanation.group) is not None:
+        blocks.append(Text(f"part of the {_block(group)}", "quiet"))
     details = [visible(layer.type), visible(layer.kind), kernel(layer)]
     shapes = f"{shapes_text(layer.inputs)} → {shapes_text(layer.outputs)}" if layer.calls else ""
     times = (
@@ -67,9 +57,16 @@ def layer_document(explanation: LayerExplanation) -> Document:
         title=(visible(report.name), visible(layer.path) or "(root)"),
         circumstances=tuple(text for text in (*details, shapes, times) if text),
         blocks=tuple(blocks),
-        notes=tuple(_gaps(report, layer.path)),
+        notes=tuple(_gaps(explanation)),
         data=explanation.to_dict(),
         records=tuple(_layer_records(explanation)),
+    )
+
+
+def _block(group: Group) -> str:
+    return (
+        f"{visible(group.kind)} block {visible(group.path)}: {group.channels} channels squeezed to "
+        f"{group.squeezed}, {grouped(group.params)} params, {grouped(group.macs)} MACs"
     )
 
 
@@ -137,7 +134,8 @@ def _others(operations: Iterable[Operation]) -> Figure:
                     )
                 )
             )
-    return Figure(Table(columns=columns, lines=tuple(lines)), "Operations without MACs")
+    table = Table(columns=columns, lines=tuple(lines))
+    return Figure(table, "Operations without MACs", key="others")
 
 
 def _rule(operation: Operation) -> str:
@@ -150,8 +148,10 @@ def _sums(explanation: LayerExplanation) -> Iterator[Text]:
         return
     whose = "The FLOPs of its own operations" if explanation.children else "Its FLOPs"
     yield Text(f"{whose}: two per MAC and one for any other operation")
+    sign = "≥" if explanation.gaps else "="
     yield Text(
-        f"FLOPs = 2·{grouped(work.macs)} + {grouped(work.other)} = {grouped(work.flops)}", "formula"
+        f"FLOPs {sign} 2·{grouped(work.macs)} + {grouped(work.other)} = {grouped(work.flops)}",
+        "formula",
     )
 
 
@@ -182,24 +182,28 @@ def _children(explanation: LayerExplanation) -> Figure:
         Column(key="macs", title="MACs", numeric=True),
         Column(key="flops", title="FLOPs", numeric=True, priority=50),
     )
-    layer = explanation.layer
+    layer, report = explanation.layer, explanation.report
     own = Totals(params=layer.params, macs=layer.macs, flops=layer.flops)
-    rows = [*((visible(path), totals) for path, totals in explanation.children)]
-    rows += [("(own operations)", own)] if own != Totals() else []
-    lines = [_sum_line(label, totals) for label, totals in rows]
-    lines.append(_sum_line("total", explanation.below, role="total"))
-    return Figure(Table(columns=columns, lines=tuple(lines)), "What is in it")
+    lines = [
+        _sum_line(visible(path), totals, bool(uncounted_in(report, path)))
+        for path, totals in explanation.children
+    ]
+    if own != Totals() or explanation.gaps:
+        lines.append(_sum_line("(own operations)", own, bool(explanation.gaps)))
+    lines.append(_sum_line("total", explanation.below, bool(explanation.uncounted), role="total"))
+    table = Table(columns=columns, lines=tuple(lines))
+    return Figure(table, "What is in it", key="parts")
 
 
-def _sum_line(label: str, totals: Totals, role: str = "layer") -> Line:
-    numbers = (totals.params, totals.macs, totals.flops)
-    return Line(cells=(label, *map(grouped, numbers)), role=role)
+def _sum_line(label: str, totals: Totals, partial: bool, role: str = "layer") -> Line:
+    bound = at_least(partial)
+    macs, flops = (bound + grouped(value) for value in (totals.macs, totals.flops))
+    return Line(cells=(label, grouped(totals.params), macs, flops), role=role)
 
 
-def _gaps(report: Report, path: str) -> Iterator[str]:
-    for item in report.uncounted:
-        if item.layer == path:
-            yield f"no rule for {visible(item.op)} ×{item.count}: the layer's numbers are lower bounds"
+def _gaps(explanation: LayerExplanation) -> Iterator[str]:
+    for item in explanation.uncounted:
+        yield f"no rule for {uncounted_text(item)}; the numbers are lower bounds"
 
 
 def _macs(operation: Operation) -> int:
@@ -217,6 +221,10 @@ def _layer_records(explanation: LayerExplanation) -> Iterator[dict[str, object]]
             }
     for term in explanation.parameters:
         yield {"of": "parameter", "times": 1, **asdict(term), "total": term.value}
+    for item in explanation.uncounted:
+        # Unknown, which is not zero: the cells for numbers stay empty.
+        unknown = dict.fromkeys(("formula", "numbers", "value", "total"), "")
+        yield {"of": item.op, "times": item.count, "quantity": "uncounted", **unknown}
 
 
 # ---- a model
@@ -230,10 +238,9 @@ def model_document(explanation: ModelExplanation) -> Document:
         circumstances=tuple(summary.circumstances(report)),
         blocks=(
             Text("One network, one record of what ran, counted as each of these counts:"),
-            Figure(_quotes(explanation)),
+            Figure(_quotes(explanation), key="conventions"),
         ),
         notes=(
-            *([summary.summary_sentence(report)] if report.uncounted else []),
             *explanation.missing,
             *(summary.note_text(note) for note in summary.notes(report)),
         ),
@@ -270,16 +277,19 @@ def _sentence(quote: Quote) -> str:
     told = (quote.convention.includes, quote.convention.misses)
     text = " ".join(part[:1].upper() + part[1:].rstrip(".") + "." for part in told if part)
     parts = ", ".join(
-        f"{'+' if value > 0 else '−'}{short(abs(value))} {kind}"
+        f"{'+' if value > 0 else '−'}{short(abs(value))} {visible(kind)}"
         for kind, value in quote.parts.items()
     )
-    return f"{text} In this network: {parts}." if parts else text
+    text = f"{text} In this network: {parts}." if parts else text
+    # The tool's own number may be another one here.
+    return " ".join([text, *(f"Not exact here: {remark}." for remark in quote.remarks)])
 
 
 def _model_records(explanation: ModelExplanation) -> Iterator[dict[str, object]]:
     for quote in explanation.quotes:
         yield {
             "convention": quote.convention.name,
+            "at_least": not explanation.report.complete,
             "total": quote.total,
             "unit": quote.convention.unit,
             "includes": quote.convention.includes,

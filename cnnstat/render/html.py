@@ -19,8 +19,9 @@ _STYLE = """
 .cnnstat h3 { font-size: 1em; margin: 1em 0 .2em }
 .cnnstat p, .cnnstat ul { margin: .4em 0 1em }
 .cnnstat table { border-collapse: collapse; margin: 0 0 1em }
-.cnnstat th, .cnnstat td { padding: .1em .8em .1em 0; text-align: left; border: 0;
+.cnnstat th, .cnnstat td { padding: .1em .8em .1em 0; text-align: left; vertical-align: top; border: 0;
   white-space: nowrap }
+.cnnstat td.prose { white-space: normal; min-width: 18em; max-width: 45em }
 .cnnstat th { border-bottom: 1px solid; font-weight: 600 }
 .cnnstat .n { text-align: right }
 .cnnstat .open, .cnnstat .own, .cnnstat .rest, .cnnstat .faint, .cnnstat small { opacity: .6 }
@@ -103,7 +104,10 @@ def fragment(report: Report, view: View | None = None) -> str:
 def html_table(table: Table) -> str:
     """The table, a class for each line's role."""
     table = table.without_ornaments()
-    classes = [' class="n"' if column.numeric else "" for column in table.columns]
+    classes = [
+        ' class="n"' if column.numeric else ' class="prose"' if column.prose else ""
+        for column in table.columns
+    ]
     titles = "".join(
         f"<th{cls}>{escape(column.title)}</th>"
         for cls, column in zip(classes, table.columns, strict=True)

@@ -78,7 +78,8 @@ class LatexRenderer:
                 parts.append(f"{{\\footnotesize {escape(block.text)}\\par}}")
             elif block.table.lines:
                 caption = f"{name}: {block.title}." if block.title else f"{name}."
-                label = f"tab:{stem}-{_label(block.title)}" if block.title else f"tab:{stem}"
+                name_of_it = block.key or block.title
+                label = f"tab:{stem}-{_label(name_of_it)}" if name_of_it else f"tab:{stem}"
                 over_pages = len(block.table.lines) > READABLE_ROWS + 1
                 after = [f"{block.after}."] if block.after else []
                 parts.append(_float(block.table, caption, label, after, over_pages))

@@ -220,7 +220,10 @@ def _part(report: Report, layer: Layer, kinds: frozenset[str], parents: set[str]
     convention = CONVENTIONS.get(report.convention)
     part = replace(part, tallies=tallies)
     leaf = belongs and layer.path not in parents
-    return replace(part, quoted=convention.quote(part, leaf) if convention else 0)
+    if convention is None:
+        return replace(part, quoted=0)
+    quoted = convention.quote(part, leaf) // convention.batch_of(report.layers)
+    return replace(part, quoted=quoted)
 
 
 def _work_alone(layer: Layer, kind: str) -> Layer:

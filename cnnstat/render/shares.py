@@ -1,4 +1,4 @@
-"""Numbers of several models beside each other: bars, ratios, and what share is spent where.
+"""Numbers of several models beside each other: bars, ratios, and what share is spent on what and where.
 
 A table is made for the room there is, since neither a model nor a part of a sum may leave for want of
 it: digits become fewer first, then bars shorter, and at last models stand below each other.
@@ -6,10 +6,15 @@ it: digits become fewer first, then bars shorter, and at last models stand below
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
 
-from cnnstat.comparing.comparison import Model, Ratio
+from cnnstat.comparing.comparison import Comparison, Model, Ratio
+from cnnstat.comparing.stages import Stage, StageRow
+from cnnstat.render.document import Figure, Text
 from cnnstat.render.layers import at_least
 from cnnstat.render.table import GAP, Column, Line, Table, elided, visible
 from cnnstat.units import grouped, percent, short
@@ -33,17 +38,23 @@ def bar(value: int, largest: int, cells: int) -> str:
 
 
 def ratio_text(ratio: Ratio) -> str:
-    """`3.783`, `0.053`, `≥ 1.200`; `2` only where it is exactly that, `?` where nothing is known."""
+    """`3.783`, `0.053`, `≥ 1.200`; `2` only where it is exactly that, `?` where nothing is known.
+
+    Bounds are rounded to the side on which they still hold.
+    """
     if ratio.value is None:
         return "?" if ratio.bound == "?" else "–"
     mark = f"{ratio.bound} " if ratio.bound else ""
-    if ratio.value.denominator == 1:
-        return f"{mark}{ratio.value.numerator:,}"
-    number = float(ratio.value)
-    if number < 0.0005:
-        return f"{mark}<0.001" if ratio.bound != "≥" else f"{mark}0"
-    digits = 3 if number < 10 else 2 if number < 100 else 1 if number < 1000 else 0
-    return f"{mark}{number:,.{digits}f}"
+    value = ratio.value
+    if value.denominator == 1:
+        return f"{mark}{value.numerator:,}"
+    if not ratio.bound and value < Fraction(1, 2000):
+        return "<0.001"
+    digits = 3 if value < 10 else 2 if value < 100 else 1 if value < 1000 else 0
+    to_side = {"≥": math.floor, "≤": math.ceil}.get(ratio.bound, round)
+    units = to_side(value * 10**digits)
+    # Exactly: a large float may be on the other side.
+    return f"{mark}{Decimal(units).scaleb(-digits):,.{digits}f}" if units else "> 0"
 
 
 def others_title(number: int) -> str:
@@ -169,3 +180,79 @@ class Shares:
 
 def _weights(spent: Sequence[Spent], wholes: Sequence[int]) -> list[float]:
     return [one.value / whole if whole else 0 for one, whole in zip(spent, wholes, strict=True)]
+
+
+# By kind and by stage
+
+
+def kind_figure(models: Sequence[Model], room: int | None) -> list[Figure]:
+    """MACs by kind; none where nothing multiplies and accumulates."""
+    macs = {
+        kind: tuple(Spent(model.kinds[kind].macs if kind in model.kinds else 0) for model in models)
+        for kind in dict.fromkeys(kind for model in models for kind in model.kinds)
+    }
+    ranked = sorted(macs.items(), key=lambda item: tuple(-spent.value for spent in item[1]))
+    parts = tuple((kind, spent) for kind, spent in ranked if any(one.value for one in spent))
+    table = Shares("kind", tuple(models), parts).table(room)
+    return [Figure(table, title=f"MACs by kind{_of_what(models)}", key="kinds")] if parts else []
+
+
+def stage_figures(
+    comparison: Comparison, models: Sequence[Model], room: int | None, hint: str
+) -> list[Text | Figure]:
+    """MACs, then parameters, by spatial size; a sentence where there are none."""
+    places = [comparison.models.index(model) for model in models]
+    rows = [replace(row, parts=tuple(row.parts[n] for n in places)) for row in comparison.stages]
+    labels = {row.stage: _stage_label(row, _inputs_differ(comparison)) for row in rows}
+
+    def figure(
+        name: str, what: str, title: str, key: str, bounded: bool, hint: str = ""
+    ) -> Text | Figure:
+        parts = tuple(
+            (
+                labels[row.stage],
+                tuple(
+                    Spent(
+                        getattr(part.totals, name),
+                        partial=bounded and part.uncounted > 0,
+                        present=part.present,
+                    )
+                    for part in row.parts
+                ),
+            )
+            for row in rows
+        )
+        spent = tuple(part for part in parts if any(one.value or one.partial for one in part[1]))
+        if not spent:
+            return Text(f"no model has {what} at any stage", "quiet")
+        table = Shares("stage", tuple(models), spent, bounded).table(room)
+        return Figure(table, title=title, key=key, hint=hint)
+
+    title = f"MACs by stage, the spatial size that a layer puts out{_of_what(models)}"
+    return [
+        figure("macs", "MACs", title, "stages", True, hint),
+        figure("params", "parameters", "Parameters by stage", "stages-params", False),
+    ]
+
+
+def _of_what(models: Sequence[Model]) -> str:
+    """A reminder where shares are not of everything that ran."""
+    return "" if all(model.report.complete for model in models) else ", of what is counted"
+
+
+def _inputs_differ(comparison: Comparison) -> bool:
+    return len({repr(model.report.meta.get("inputs")) for model in comparison.models}) > 1
+
+
+def _stage_label(row: StageRow, with_stride: bool) -> str:
+    """`56×56`, and `56×56 /4` where the inputs differ and equal sizes are not equal strides."""
+    if not with_stride or row.stage == Stage():
+        return row.stage.label
+    found = [part.stride for part in row.parts if part.stride and part.present]
+    strides = dict.fromkeys(_stride(stride) for stride in found)
+    return " ".join([row.stage.label, *strides])
+
+
+def _stride(stride: float) -> str:
+    """To whole pixels: padding makes 299 to 149."""
+    return f"/{round(stride)}" if stride >= 1 else f"×{round(1 / stride)}"

@@ -191,7 +191,8 @@ def document_lines(document: Document, room: int | None) -> list[list[Part]]:
         else:
             lines += [[(text, "bold")] for text in wrapped(block.title, room) if text]
             lines += table_lines(block.table, room)
-            lines += [[(text, "dim")] for text in wrapped(block.after, room) if text]
+            after = " · ".join(text for text in (block.after, block.hint) if text)
+            lines += [[(text, "dim")] for text in wrapped(after, room) if text]
         before = block
     return lines + _note_lines(document.notes, room)
 

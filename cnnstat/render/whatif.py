@@ -21,31 +21,28 @@ def whatif_document(result: WhatIf, view: View) -> Document:
     if view.top is not None:
         shown = tuple(sorted(shown, key=_saved, reverse=True)[: view.top])
     hidden = len(result.changed) - len(shown)
-    kept = ", ".join(f"{count} {kind}" for kind, count in result.kept.items())
-    blocks = (
+    inside = f" in {visible(result.within)}" if result.within else ""
+    blocks: list[Text | Figure] = [
         Text("An estimate of what it would cost, built like this and not trained:", "warning"),
         *(
-            Text(f"{text}: {said}.")
+            Text(f"{visible(text)}{inside}: {said}.")
             for text, said in zip(result.changes, result.described, strict=True)
         ),
-        Figure(_totals(result), "Totals"),
-        *(
-            [
-                Figure(
-                    _layers(result, shown),
-                    "Layers that change",
-                    f"{hidden} more layers: --all" if hidden else "",
-                )
-            ]
-            if result.changed
-            else [Text("No layer is of the kind that this changes.", "warning")]
-        ),
-        *([Text(f"As they are: {kept} layers with MACs.", "quiet")] if kept else []),
-    )
+        Figure(_totals(result), "Totals", key="totals"),
+    ]
+    if result.changed:
+        more = f"{hidden} more layers" if hidden else ""
+        hint = "--all" if hidden else ""
+        blocks.append(Figure(_layers(result, shown), "Layers that change", more, hint, "layers"))
+    else:
+        blocks.append(Text(f"There is no layer{inside or ' in it'} that this changes.", "warning"))
+    if result.kept:
+        kept = ", ".join(f"{count} {visible(kind)}" for kind, count in result.kept.items())
+        blocks.append(Text(f"Layers with MACs that stay as they are: {kept}.", "quiet"))
     return Document(
-        title=(*summary.title(report), f"what if {' then '.join(result.changes)}"),
+        title=(*summary.title(report), f"what if{inside} {visible(' then '.join(result.changes))}"),
         circumstances=tuple(summary.circumstances(report)),
-        blocks=blocks,
+        blocks=tuple(blocks),
         notes=(summary.summary_sentence(report),) if report.uncounted else (),
         data=result.to_dict(),
         records=tuple(_records(result)),
@@ -66,44 +63,43 @@ def _totals(result: WhatIf) -> Table:
         Column(key="after", title="after", numeric=True),
         Column(key="of", title="of before", numeric=True),
     )
-    bound = at_least(not result.report.complete)
     lines = []
     for name, title in _QUANTITIES.items():
         before, after = getattr(result.before, name), getattr(result.after, name)
-        mark = "" if name == "params" else bound
-        cells = (title, mark + grouped(before), mark + grouped(after), percent_of(after, before))
-        lines.append(Line(cells=cells))
+        partial = name != "params" and not result.report.complete
+        bound = at_least(partial)
+        share = _share(after, before, partial)
+        lines.append(Line(cells=(title, bound + grouped(before), bound + grouped(after), share)))
     return Table(columns=columns, lines=tuple(lines))
 
 
-def percent_of(after: int, before: int) -> str:
-    """`21.3 %`, also above a hundred."""
-    return (
-        percent(after, before)
-        if after <= before
-        else f"{100 * after / before:.1f} %"
-        if before
-        else "–"
-    )
+def _share(after: int, before: int, partial: bool) -> str:
+    """`21.3 %`, also above a hundred; of two lower bounds nothing is known."""
+    if partial:
+        return "?"
+    if after <= before or not before:
+        return percent(after, before)
+    return f"{100 * after / before:.1f} %"
 
 
 def _layers(result: WhatIf, shown: tuple[Changed, ...]) -> Table:
     columns = (
         Column(key="path", title="layer", elastic=True),
-        Column(key="built", title="instead", priority=50),
         Column(key="params_before", title="params before", numeric=True, priority=40),
         Column(key="params_after", title="params after", numeric=True, priority=41),
         Column(key="macs_before", title="MACs before", numeric=True),
         Column(key="macs_after", title="MACs after", numeric=True),
-        Column(key="of", title="of them", numeric=True, priority=30),
+        Column(key="of", title="of them", numeric=True, priority=60),
+        Column(key="built", title="instead", prose=True),
     )
+    gaps = {item.layer for item in result.report.uncounted}
     rows = [row for row in result.changed if row in shown]
     lines = [
         Line(
             cells=(
                 visible(row.layer.path) or "(root)",
+                *_cells(row.before, row.after, row.layer.path in gaps),
                 visible(row.built),
-                *_cells(row.before, row.after),
             ),
             keep=len(row.layer.name),
         )
@@ -111,18 +107,21 @@ def _layers(result: WhatIf, shown: tuple[Changed, ...]) -> Table:
     ]
     before = sum((row.before for row in rows), Cost())
     after = sum((row.after for row in rows), Cost())
-    rest_before, rest_after = result.before - before, result.after - after
-    if rest_before != Cost() or rest_after != Cost():
-        lines.append(
-            Line(cells=("(all other layers)", "", *_cells(rest_before, rest_after)), role="rest")
-        )
-    lines.append(Line(cells=("total", "", *_cells(result.before, result.after)), role="total"))
+    rest = result.before - before, result.after - after
+    others = bool(gaps - {row.layer.path for row in rows})
+    if rest != (Cost(), Cost()) or others:
+        cells = ("(all other layers)", *_cells(*rest, others), "")
+        lines.append(Line(cells=cells, role="rest"))
+    total = _cells(result.before, result.after, bool(gaps))
+    lines.append(Line(cells=("total", *total, ""), role="total"))
     return Table(columns=columns, lines=tuple(lines))
 
 
-def _cells(before: Cost, after: Cost) -> tuple[str, ...]:
-    numbers = (before.params, after.params, before.macs, after.macs)
-    return (*map(grouped, numbers), percent_of(after.macs, before.macs))
+def _cells(before: Cost, after: Cost, partial: bool) -> tuple[str, ...]:
+    bound = at_least(partial)
+    macs = (bound + grouped(value) for value in (before.macs, after.macs))
+    share = _share(after.macs, before.macs, partial)
+    return (grouped(before.params), grouped(after.params), *macs, share)
 
 
 def _records(result: WhatIf) -> Iterator[dict[str, object]]:

@@ -55,6 +55,11 @@ class Rule:
         return inspect.getdoc(self.count) or ""
 
 
+RULE_ERRORS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, StopIteration, TypeError, ValueError
+)  # fmt: skip
+"""What a rule may raise where it meets arguments that it does not know."""
+
 _RULES: dict[str, Rule] = {}
 
 
@@ -72,6 +77,11 @@ def counts(
     >>> @counts("mylib::scale", family="elementwise", formula="n", source="one product an element")
     ... def scale(call):
     ...     return Work(muls=call.output.numel)
+
+    `call` is an `OpCall` with `args` by schema name and `outputs`, all shapes; the result is a `Work`.
+    `family` is `"convolution"`, `"linear"`, `"matmul"`, `"attention"`, `"recurrent"`, `"embedding"`,
+    `"normalisation"`, `"activation"`, `"pooling"`, `"resize"`, `"elementwise"`, `"reduction"`,
+    `"comparison"` or a word of your own. Register it where the model is defined.
 
     Raises `ValueError` where an operation has a rule already or is zero by definition.
     """

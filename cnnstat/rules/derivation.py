@@ -21,7 +21,7 @@ QUANTITIES: Mapping[str, str] = {
     "adds": "additions",
     "muls": "products",
     "compares": "comparisons",
-    "special": "special functions",
+    "special": "divisions and functions",
     "activations": "activations",
 }
 """The fields of `Work` that have a formula, as they are called in text."""
@@ -107,15 +107,16 @@ def _evaluated(node: ast.expr, values: Mapping[str, int]) -> Fraction:
 def complete(derivation: Derivation | None, call: OpCall, work: Work) -> Derivation:
     """The derivation with every other part of the work as a multiple of the elements, where it is one.
 
-    n is the elements put out, m those read. What is neither stands as the number that it is.
+    `written` is the elements put out, `read` those of the first argument. What is neither stands as the
+    number that it is.
     """
     derivation = derivation or Derivation({}, ())
     formulas, taken = dict(derivation.formulas), derivation.values
     free = [
         Letter(symbol, spec.numel, f"{meaning}: {sizes(spec.shape)}")
         for symbol, specs, meaning in (
-            ("n", call.outputs, "elements put out"),
-            ("m", call.inputs, "elements read"),
+            ("written", call.outputs, "elements put out"),
+            ("read", call.inputs, "elements read"),
         )
         for spec in specs[:1]
         if symbol not in taken

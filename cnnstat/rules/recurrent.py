@@ -51,9 +51,28 @@ def _derive(call: OpCall) -> Derivation:
         for n, spec in enumerate(matrices, start=1)
     )
     total = " + ".join(letter.symbol for letter in named)
-    return Derivation(
-        {"macs": f"R·({total})"}, (Letter("R", rows, f"rows, {of}: input {sizes(x)}"), *named)
-    )
+    kind = call.op.removeprefix("aten.")
+    biases = sum(spec.numel for spec in call.args["params"] if len(spec.shape) == 1)
+    cells = int(call.args["num_layers"]) * (2 if call.get("bidirectional") else 1)
+    units = sum(spec.shape[0] for spec in matrices[:: len(matrices) // cells]) // _GATES[kind]
+    cell = _CELL[kind]
+    formulas = {"macs": f"R·({total})"}
+    formulas |= {
+        name: f"{times}·R·U" if times > 1 else "R·U"
+        for name, times in (
+            ("adds", cell.adds),
+            ("muls", cell.muls),
+            ("compares", cell.compares),
+            ("special", cell.special),
+        )
+        if times
+    }
+    letters = [Letter("R", rows, f"rows, {of}: input {sizes(x)}"), *named]
+    letters.append(Letter("U", units, "hidden units of all layers and directions, each a cell"))
+    if biases:
+        formulas["adds"] += " + R·B"
+        letters.append(Letter("B", biases, "elements of all biases"))
+    return Derivation(formulas, tuple(letters))
 
 
 @counts(

@@ -99,7 +99,8 @@ class _Failed(Exception):
         super().__init__(str(error))
         self.error, self.wants = error, wants
         self.path, self.given = run.stack.failed_at(error) or ("", ())
-        self.type = type(run.model.get_submodule(self.path)).__name__
+        modules = dict(run.model.named_modules())  # a scripted module has no get_submodule
+        self.type = type(modules.get(self.path, run.model)).__name__
         self.place = (type(error), self.path)
         self.needed = sum(p.nbytes for p in run.model.parameters() if not is_lazy(p))
 

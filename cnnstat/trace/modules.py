@@ -64,10 +64,11 @@ class ModuleStack:
     def __post_init__(self) -> None:
         self._modules = []
         self._thread = threading.get_ident()
+        taken: set[str] = set()
         for path, module in self.model.named_modules(remove_duplicate=False):
             calls = self._calls.get(id(module))
             if calls is None:
-                self._calls[id(module)] = _Calls(path)
+                self._calls[id(module)] = _Calls(_free(path, taken))
                 self._modules.append(module)
             else:
                 calls.aliases.append(path)
@@ -145,6 +146,7 @@ class ModuleStack:
 
     def _info(self, path: str, module: nn.Module, seen: dict[Any, str]) -> ModuleInfo:
         calls = self._calls.get(id(module)) or _Calls(path)
+        path = calls.path
         return ModuleInfo(
             path=path,
             type=_type_name(module),
@@ -185,6 +187,16 @@ def _packed(module: nn.Module) -> Iterator[ParamInfo]:
                 dtype = str(tensor.dtype).removeprefix("torch.")
                 shape = tuple(tensor.shape)
                 yield ParamInfo(name, shape, dtype, tensor.dtype.itemsize, trainable=False)
+
+
+def _free(path: str, taken: set[str]) -> str:
+    """The path, or with a number after it: a name with a dot in it may spell another module's path."""
+    free, number = path, 1
+    while free in taken:
+        number += 1
+        free = f"{path}#{number}"
+    taken.add(free)
+    return free
 
 
 def _type_name(module: nn.Module) -> str:

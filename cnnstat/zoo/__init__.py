@@ -226,5 +226,23 @@ MODELS = {
     "resnet18_xnor": Entry(
         "binary:resnet18_xnor", (1, 3, 224, 224), "Rastegari et al. 2016, table 2"
     ),
+    # What articles work out by hand
+    "standard_conv": Entry(
+        "worked_examples:standard_conv", (1, 3, 5, 5), "Howard et al. 2017, equation 2"
+    ),
+    "separable_conv": Entry(
+        "worked_examples:separable_conv", (1, 3, 5, 5), "Howard et al. 2017, equation 5"
+    ),
+    "pointwise_first": Entry(
+        "worked_examples:pointwise_first", (1, 32, 112, 112), "Chollet 2016, section 2"
+    ),
+    "bottleneck_conv": Entry(
+        "worked_examples:bottleneck_conv", (1, 256, 14, 14), "He et al. 2015, figure 5"
+    ),
+    "factorised_conv": Entry(
+        "worked_examples:factorised_conv",
+        (1, 3, 224, 224),
+        "Szegedy et al. 2014, table 1; an article's formula",
+    ),
 }
 """All models by name."""

@@ -30,6 +30,31 @@ class Net(nn.Module):
 """
 
 
+GAPPED = """
+import torch
+from torch import nn
+
+library = torch.library.Library("crosscheck_cli", "FRAGMENT")
+if not hasattr(torch.ops.crosscheck_cli, "odd"):
+    library.define("odd(Tensor x) -> Tensor")
+    library.impl("odd", lambda x: x.clone(), "CPU")
+    library.impl("odd", lambda x: x.new_empty(x.shape), "Meta")
+
+class Odd(nn.Module):
+    def forward(self, x):
+        return torch.ops.crosscheck_cli.odd(x)
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+        self.odd = Odd()
+
+    def forward(self, x):
+        return self.odd(self.fc(x))
+"""
+
+
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     app = typer.Typer(rich_markup_mode=None)
@@ -55,8 +80,8 @@ def test_all_explained_is_0(run: Run, net: Path) -> None:
     result = run(f"{net}:Net", "-i", "1x3x16x16")
     assert result.code == 0
     assert (
-        "fvcore differs for known reasons: both count 0 of 55,296 fvcore flops (0.0 %); "
-        "-55,296 by its errors; nothing unexplained."
+        "fvcore differs for known reasons: both count 0 of cnnstat's 55,296 MACs (0.0 %); "
+        "−55,296 by its errors; nothing unexplained."
     ) in result.out
     assert "flop-counter agrees: all 55,296 MACs × 2; nothing unexplained." in result.out
     assert "running" not in result.out and "running" in result.err
@@ -104,8 +129,18 @@ def test_an_engine_that_cannot_run_it_is_1_and_one_line(
     assert "Traceback" not in result.out + result.err
 
 
+def test_an_operation_that_nobody_counts_is_1(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "gapped_net.py"
+    path.write_text(GAPPED, encoding="utf-8")
+    result = run(f"{path}:Net", "-i", "2x8", "--layers")
+    assert result.code == 1
+    assert "fvcore cannot confirm it: all ≥ 128 MACs; cnnstat itself has no rule for" in result.out
+    rows = run(f"{path}:Net", "-i", "2x8", "-f", "csv").out.splitlines()
+    assert rows[-1] == "cnnstat,odd,Odd,0,,uncounted,crosscheck_cli.odd,,calls: 1"
+
+
 def test_one_engine_and_its_layers(run: Run, net: Path) -> None:
-    result = run(f"{net}:Net", "-i", "1x3x16x16", "--with", "fvcore", "--layers", "--width", 80)
+    result = run(f"{net}:Net", "-i", "1x3x16x16", "--with", "FVCORE", "--layers", "--width", 80)
     assert result.code == 0
     assert "flop-counter" not in result.out
     assert "layers, cnnstat and fvcore" in result.out

@@ -68,3 +68,24 @@ def test_a_saved_report_needs_no_torch(saved: Path) -> None:
     print([name for name in ("torch", "pandas", "rich") if name in sys.modules])
     """
     assert python(code) == "[]\n"
+
+
+def test_what_is_explained_is_not_overwritten(run: Run, saved: Path) -> None:
+    before = saved.read_bytes()
+    assert "would overwrite what is read" in run("explain", saved, "-o", saved).error
+    assert saved.read_bytes() == before
+
+
+def test_a_document_that_is_no_report_says_what_it_is(
+    run: Run, saved: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.json"
+    assert run("explain", saved, "-o", other).code == 0
+    assert "an explanation, not a report" in run("explain", other).error
+    assert run("compare", saved, saved, "-o", tmp_path / "c.json").code == 0
+    assert "a comparison, not a report" in run("summary", tmp_path / "c.json").error
+
+
+def test_rows_are_picked_of_a_what_if_alone(run: Run, saved: Path) -> None:
+    assert "--what-if" in run("explain", saved, "--top", "3").error
+    assert "--what-if" in run("explain", saved, "conv1", "--all").error

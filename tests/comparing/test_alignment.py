@@ -259,9 +259,42 @@ def test_variants_share_names() -> None:
 
 def test_of_one_class_a_quarter_of_the_names_is_enough() -> None:
     one = [("conv", 8), ("relu", 8), ("conv", 8), ("relu", 8)]
-    two = [("conv", 8), ("pool", 8), ("relu", 8), ("conv", 8)]  # one name of four still fits
+    # One name of four still fits, and no layer is the same.
+    two = [("conv", 4), ("pool", 4), ("relu", 4), ("conv", 4)]
     assert related(sequential("one", *one), sequential("two", *two))
     assert not related(sequential("one", *one), sequential("two", *two, root="Other"))
+
+
+def test_layers_that_only_moved_make_a_variant_too() -> None:
+    plain = [("conv", 8), ("relu", 8), ("conv", 16), ("relu", 16), ("conv", 32)]
+    pooled = [("pool", 3), *(layer for one in plain for layer in (one, ("pool", one[1])))]
+    one, two = sequential("one", *plain), sequential("two", *pooled, root="Other")
+    names = [{(x.path, x.type) for x in made.layers[2:]} for made in (one, two)]
+    assert len(names[0] & names[1]) == 1
+    assert align(one, two).counts == {"added": 6, "removed": 0, "changed": 0, "unchanged": 5}
+    assert related(one, two)
+
+
+def test_unlike_networks_are_told_apart_without_an_alignment() -> None:
+    def never() -> Alignment:
+        raise AssertionError
+
+    one = sequential("one", ("conv", 8), ("relu", 8))
+    two = sequential("two", ("pool", 3), ("conv", 4), root="Other")
+    assert not related(one, two, never)
+    assert related(one, one, never)
+
+
+def test_shapes_of_weights_that_an_older_version_did_not_save_are_no_difference() -> None:
+    def weighted(made: Report, extra: int = 0) -> Report:
+        shapes = {"weight": (8 + extra, 3, 3, 3)}
+        layers = (replace(x, weights=shapes) if x.params else x for x in made.layers)
+        return replace(made, layers=tuple(layers))
+
+    old = sequential("net", ("conv", 8), ("relu", 8), ("conv", 16))
+    for one, two in ((old, weighted(old)), (weighted(old), old)):
+        assert align(one, two).counts["unchanged"] == 3
+    assert align(weighted(old), weighted(old, 1)).counts["changed"] == 2
 
 
 # Real networks
@@ -272,7 +305,8 @@ def resnets() -> dict[str, Report]:
     from cnnstat.analysis import analyze
 
     return {
-        name: analyze(name) for name in ("resnet50", "resnet101", "mobilenet_v2", "vgg11", "vgg13")
+        name: analyze(name)
+        for name in "resnet50 resnet101 mobilenet_v2 vgg11 vgg13 vgg16 alexnet".split()
     }
 
 
@@ -301,3 +335,4 @@ def test_which_real_networks_are_variants(resnets: dict[str, Report]) -> None:
     assert related(resnets["vgg11"], resnets["vgg13"])
     assert not related(resnets["resnet50"], resnets["mobilenet_v2"])
     assert not related(resnets["vgg13"], resnets["mobilenet_v2"])
+    assert not related(resnets["alexnet"], resnets["vgg16"])

@@ -171,6 +171,22 @@ def test_what_is_no_comparison(reports: Any, message: str) -> None:
         compare(*reports)
 
 
+def test_names_are_to_be_measured_first() -> None:
+    with pytest.raises(SpecError) as caught:
+        compare("alexnet", "resnet18")  # type: ignore[arg-type]
+    assert "cnnstat.analyze('alexnet')" in caught.value.hint
+
+
+@pytest.mark.parametrize("shape", [["a", 3, "b", "c"], [1, 3, None, 2.5], [True, 3, 8, 8], "1x3"])
+def test_a_shape_that_is_no_list_of_integers_is_not_known(shape: Any) -> None:
+    inputs = [{"name": "x", "shape": shape, "dtype": "float32"}]
+    comparison = compare(small(), measured(large(), inputs=inputs))
+    assert comparison.notes == (
+        "inputs differ: 1×3×32×32 float32 (small), not recorded (large); work grows with the input",
+    )
+    assert [part.stride for part in comparison.stages[0].parts] == [1, None]
+
+
 # Layers
 
 
@@ -243,7 +259,9 @@ def test_the_document_is_exact_and_adds_up(name: str, by: Any) -> None:
     document = json.loads(comparison.to_json(layers=True, by=by))
     assert document == comparison.to_dict(layers=True, by=by)
     assert whole_numbers(document)
-    assert list(document) == ["schema", "comparison", "baseline", "models", "layers", "notes"]
+    keys = ["schema", "document", "comparison", "baseline", "models", "layers", "notes"]
+    assert list(document) == keys
+    assert document["document"] == "comparison"
     for model, made in zip(document["models"], comparison.models, strict=True):
         assert model["values"]["macs"] == made.report.totals.macs
         assert sum(kind["macs"] for kind in model["kinds"].values()) == made.report.totals.macs
@@ -279,6 +297,20 @@ def test_frames() -> None:
     layers = compare(small(), large()).layers_frame()
     assert layers.macs_difference.sum() == 885056 - 442688
     assert list(layers.change) == ["changed", "unchanged"]
+
+
+def test_unknown_work_is_marked_in_every_row_and_has_no_difference() -> None:
+    frame = compare(small(), unknown()).layers_frame("layer").set_index("path_after")
+    row = frame.loc["body.fused"]  # three operations without a rule, and nothing before
+    assert (row.at_least_before, row.at_least_after) == (False, True)
+    assert row.macs_after == 0
+    for name in ("macs", "flops", "activations"):
+        assert frame[f"{name}_difference"].isna().sum() == 2  # body.fused, and the root's own
+    assert row.params_difference == 0  # parameters are known in full
+    assert frame.loc["stem", "macs_difference"] == 0
+    pairs = compare(small(), unknown()).to_dict(layers=True, by="layer")["layers"]["pairs"]
+    gaps = {pair["after"]["path"]: pair["after"]["uncounted"] for pair in pairs if pair["after"]}
+    assert gaps == {"": 1, "stem": 0, "body.fused": 3}
 
 
 # Pictures

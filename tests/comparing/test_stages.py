@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnstat.comparing.stages import NOWHERE, Stage, layer_stages, stage_parts, stage_rows
+from cnnstat.comparing.stages import NOWHERE, Axes, Stage, stage_parts, stage_rows
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Layer, Report, Tally, Uncounted, Work
 from tests.reports import REPORTS, conv, linear, module, report
@@ -40,7 +40,7 @@ ROOT = module("", "Net", "container", (1, 3, 32, 32), (1, 10))
 
 def labels(*layers: Layer, into: Shape = (1, 3, 32, 32)) -> dict[str, str]:
     made = of_input(report("net", ROOT, *layers), *into)
-    return {path: stage.label for path, stage in layer_stages(made).items() if path}
+    return {path: stage.label for path, stage in Axes(made).layers().items() if path}
 
 
 def test_images_with_the_channels_first() -> None:

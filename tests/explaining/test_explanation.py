@@ -10,7 +10,8 @@ from torch import nn
 import cnnstat
 from cnnstat.convention import CONVENTIONS, requote
 from cnnstat.errors import SpecError
-from cnnstat.explaining.explanation import explain_layer, explain_model
+from cnnstat.explaining.explanation import explain_layer
+from cnnstat.explaining.quotes import explain_model
 from cnnstat.report import Report
 
 

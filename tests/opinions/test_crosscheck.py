@@ -306,6 +306,7 @@ def test_the_document_and_the_frame() -> None:
     document = json.loads(json.dumps(check.to_dict()))
     assert document["schema"] == 1
     assert document["document"] == "crosscheck"
+    assert document["complete"] and document["uncounted"] == []
     assert document["macs"] == check.report.totals.macs
     for opinion in document["opinions"]:
         start = opinion["per_mac"] * opinion["ours"]

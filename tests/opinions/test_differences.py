@@ -193,7 +193,28 @@ def test_what_cnnstat_has_no_rule_for_is_no_agreement_where_they_count_it() -> N
     check = compare(ours, fvcore({"fc": {"linear": 120, "fused": 50}}))
     assert [(item.kind, item.amount) for item in check.differences] == [("unexplained", 50)]
     assert "cnnstat has no rule for lib.fused" in check.unexplained[0].text
-    assert compare(ours, fvcore({"fc": {"linear": 120}})).agrees
+    equal = compare(ours, fvcore({"fc": {"linear": 120}}))
+    assert equal.explained and not equal.agrees
+    assert equal.uncounted == ("lib.fused",)
+    # Also where nobody counts anything in that layer.
+    gap = Uncounted("lib.fused", "odd", 1)
+    alone = compare(report(layer("odd", 0), uncounted=(gap,)), fvcore({}))
+    assert [item.uncounted for item in alone.layers] == [("lib.fused",)]
+    assert not alone.agrees
+
+
+def test_two_layers_of_one_path_are_not_mistaken_for_one() -> None:
+    # A module called "a.b" beside the child b of a: the record gives both all operations of that path.
+    ours = report(layer("a.b", 240, LINEAR, LINEAR), layer("a.b", 240, LINEAR, LINEAR))
+    check = compare(ours, fvcore({"a.b": {"linear": 240}}))
+    assert check.ours == ours.totals.macs == 480
+    (item,) = check.unexplained
+    assert (item.path, item.amount) == ("a.b", -240)
+    assert item.text == (
+        "fvcore counts 240 in a.b, where its rules applied to cnnstat's record give 480; "
+        "2 layers are called a.b, and cannot be told apart"
+    )
+    assert adds_up(check)
 
 
 def test_an_engine_that_failed_gives_no_agreement() -> None:

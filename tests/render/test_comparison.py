@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnstat.comparing.alignment import align
-from cnnstat.comparing.comparison import Comparison, Ratio, compare
+from cnnstat.comparing.comparison import Comparison, compare
 from cnnstat.errors import OutputError, SpecError
 from cnnstat.render.alignment import alignment_rows
 from cnnstat.render.base import FORMATS, View, renderer
 from cnnstat.render.comparison import ComparisonView, comparison_document, sorted_models
 from cnnstat.render.document import Document, Figure, Text
-from cnnstat.render.shares import bar, ratio_text
 from cnnstat.render.table import Table, width
 from cnnstat.report import Report
 from tests.comparing.test_alignment import sequential
@@ -135,38 +133,6 @@ def test_wide_terminals_and_files_have_all_digits() -> None:
 
 
 # Numbers
-
-
-@pytest.mark.parametrize(
-    ("ratio", "text"),
-    [
-        (Ratio(1, 1), "1"),
-        (Ratio(6, 3), "2"),
-        (Ratio(1_000_000, 999_999), "1.000"),
-        (Ratio(5, 4), "1.250"),
-        (Ratio(216_589_760, 4_089_184_256), "0.053"),
-        (Ratio(25, 2), "12.50"),
-        (Ratio(2501, 2), "1,250"),
-        (Ratio(1, 10**6), "<0.001"),
-        (Ratio(1, 10**6, "≥"), "≥ 0"),
-        (Ratio(0, 7), "0"),
-        (Ratio(5, 4, "≥"), "≥ 1.250"),
-        (Ratio(5, 4, "≤"), "≤ 1.250"),
-        (Ratio(5, 4, "?"), "?"),
-        (Ratio(5, 0), "–"),
-        (Ratio(0, 0, "≥"), "–"),
-    ],
-)
-def test_ratios(ratio: Ratio, text: str) -> None:
-    assert ratio_text(ratio) == text
-    assert ratio.value is None or ratio.value == Fraction(ratio.part, ratio.whole)
-
-
-def test_bars() -> None:
-    assert bar(4, 4, 5) == "█████"
-    assert bar(2, 4, 5) == "██▌"
-    assert bar(1, 10**9, 5) == "▏"  # what is there can be seen
-    assert bar(0, 4, 5) == bar(0, 0, 5) == ""
 
 
 @pytest.mark.parametrize("two", REPORTS)
@@ -337,10 +303,18 @@ def test_views_that_contradict_themselves() -> None:
         ({"sort": "beauty"}, "unknown column 'beauty'"),
         ({"all": True}, "--all is about layers"),
         ({"layers": True, "all": True, "top": 1}, "contradict"),
-        ({"by": "stage", "top": 1}, "contradict"),
+        ({"by": "stage", "top": 1}, "--top and --by stage contradict"),
+        ({"by": "stage", "all": True}, "--all and --by stage contradict"),
         ({"width": 0}, "--width 0: expected 1 or more"),
     ):
         with pytest.raises(OutputError, match=message):
             ComparisonView(**fields)  # type: ignore[arg-type]
+    unlike, several = compare(small(), REPORTS["strange"]()), compare(small(), large(), normal())
+    for comparison, hint in ((unlike, "add --by layer"), (several, "give two models")):
+        for fields, option in (({"top": 3}, "--top"), ({"all": True}, "--all")):
+            with pytest.raises(SpecError, match=f"{option} is about layers side by side") as caught:
+                draw(comparison, layers=True, **fields)
+            assert caught.value.hint == f"leave it out, or {hint}"
+    assert "other differences" in draw(unlike, by="layer", top=3)
     with pytest.raises(SpecError, match="aligned for two"):
         comparison_document(compare(small(), large(), normal()), ComparisonView(by="layer"))

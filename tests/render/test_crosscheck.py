@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -23,7 +24,7 @@ from cnnstat.opinions.base import (
 )
 from cnnstat.render.base import FORMATS, View, renderer
 from cnnstat.render.crosscheck import crosscheck_document, verdict
-from cnnstat.report import Layer, Report, Tally, Work
+from cnnstat.report import Layer, Report, Tally, Uncounted, Work
 
 FVCORE = Opinion("fvcore", "fvcore.nn.FlopCountAnalysis", "fvcore 0.1.5", "fvcore flops", 1, 0)
 TORCH = Opinion("flop-counter", "FlopCounterMode", "torch 2", "FLOPs", 2, 0)
@@ -66,7 +67,11 @@ def draw(check: CrossCheck, format: str, width: int | None = None, **options: bo
 
 
 def numbers(text: str) -> list[int]:
-    return [int(n.replace(",", "")) for n in re.findall(r"[+-]?\d[\d,]*\d|\d", text)]
+    return [whole(n) for n in re.findall(r"[+−]?\d[\d,]*\d|\d", text)]
+
+
+def whole(text: str) -> int:
+    return int(text.replace(",", "").replace("−", "-"))
 
 
 def test_the_steps_add_up() -> None:
@@ -75,7 +80,7 @@ def test_the_steps_add_up() -> None:
     last = next(n for n, line in enumerate(lines) if re.match(r"fvcore  ", line))
     column = lines[first - 2].index("fvcore flops") + len("fvcore flops")
     amounts = [
-        int(line[:column].split()[-1].replace(",", ""))
+        whole(line[:column].split()[-1])
         for line in lines[first:last]
         if line[:column].strip() and "─" not in line
     ]
@@ -100,8 +105,8 @@ def test_every_format_has_every_kind(format: str) -> None:
 def test_the_verdict_in_one_sentence() -> None:
     assert verdict(FINE) == "flop-counter agrees: all 1,800,742 MACs × 2; nothing unexplained."
     assert verdict(EVERY) == (
-        "fvcore disagrees in 1 layer: both count 1,000,742 of 1,800,742 fvcore flops (55.6 %); "
-        "20,000 more by its convention; 500,000 counted as zero; -300,000 by its errors; "
+        "fvcore disagrees in 1 layer: both count 1,000,742 of cnnstat's 1,800,742 MACs (55.6 %); "
+        "20,000 more by its convention; 500,000 counted as zero; −300,000 by its errors; "
         "1 operation counted in another layer; +1 unexplained."
     )
     failed = Check(Opinion("fvcore", "", "", "", 1, failure="RuntimeError: no"))
@@ -111,8 +116,8 @@ def test_the_verdict_in_one_sentence() -> None:
 def test_too_much_does_not_hide_too_little() -> None:
     check = Check(FVCORE, (layer("a", 9, (ERROR, "x", 5)), layer("b", 9, (ERROR, "x", -5))))
     assert verdict(check) == (
-        "fvcore differs for known reasons: both count 13 of 18 fvcore flops (72.2 %); "
-        "+5 and -5 by its errors; nothing unexplained."
+        "fvcore differs for known reasons: both count 13 of cnnstat's 18 MACs (72.2 %); "
+        "+5 and −5 by its errors; nothing unexplained."
     )
 
 
@@ -124,7 +129,7 @@ def test_what_was_left_out_is_not_agreed() -> None:
 def test_layers_are_those_that_differ_beyond_convention() -> None:
     text = draw(crosscheck(EVERY), "table", layers=True)
     rows = text[text.index("layers, cnnstat") :]
-    assert re.search(r"^att .*-500,000 +counted as zero", rows, re.MULTILINE)
+    assert re.search(r"^att .*−500,000 +counted as zero", rows, re.MULTILINE)
     assert not re.search(r"^conv ", rows, re.MULTILINE)
     assert re.search(r"^2 other layers .*1,000,000 +1,020,000 +\+20,000", rows, re.MULTILINE)
     assert "--all" in rows
@@ -140,8 +145,53 @@ def test_without_layers_there_is_one_table_an_engine() -> None:
 def test_many_reasons_are_cut_unless_all_are_asked_for() -> None:
     many = Check(FVCORE, tuple(layer(f"l{n}", 1, (UNEXPLAINED, f"op{n}", 1)) for n in range(30)))
     text = draw(crosscheck(many), "table")
-    assert "… 18 more: --all" in text
+    assert "… and 18 reasons more" in text and "every reason: --all" in text
+    assert "--all" not in draw(crosscheck(many), "markdown", layers=True)
+    assert "--all" not in draw(crosscheck(many), "latex", layers=True).replace("-{}-", "--")
     assert "because of op29" in draw(crosscheck(many), "table", all=True)
+
+
+def test_where_nothing_differs_a_sentence_says_so() -> None:
+    text = draw(crosscheck(FINE), "table", layers=True)
+    assert "every layer agrees\n" in text
+    assert "other layers" not in text and "layers, cnnstat" not in text
+    norm = Check(FVCORE, (*FINE.layers[:1], layer("norm", 0, (CONVENTION, "batch_norm", 20_000))))
+    text = draw(crosscheck(norm), "table", layers=True)
+    assert "every layer agrees, or differs by convention alone" in text
+    assert "layers, cnnstat" in draw(crosscheck(FINE), "table", all=True)
+    empty = crosscheck(Check(FVCORE))
+    assert "no layer counts anything" in draw(empty, "table", all=True)
+
+
+def test_a_total_that_is_no_more_than_a_lower_bound_is_marked_everywhere() -> None:
+    fused = LayerCheck("fused", "Fused", 0, 0, uncounted=("lib.fused\x1b[1m",))
+    check = crosscheck(Check(FVCORE, (layer("conv", 1_800_742), fused)))
+    gap = Uncounted("lib.fused\x1b[1m", "fused", 1)
+    check = replace(check, report=replace(check.report, uncounted=(gap,)))
+    assert not check.agrees
+    text = draw(check, "table", layers=True)
+    assert verdict(check.checks[0]) == (
+        "fvcore cannot confirm it: all ≥ 1,800,742 MACs; cnnstat itself has no rule for "
+        "lib.fused\\x1b[1m, so its own total is a lower bound."
+    )
+    assert verdict(check.checks[0]) in text
+    assert re.search(r"^MACs of cnnstat +1 +≥ 1,800,742 +–", text, re.MULTILINE)
+    assert re.search(r"^fused +Fused +≥ 0 +0 +\? +uncounted", text, re.MULTILINE)
+    assert re.search(r"^total +≥ 1,800,742 +1,800,742 +\?", text, re.MULTILINE)
+    assert "1 operation has no rule (lib.fused\\x1b[1m ×1)" in text
+    assert "nothing unexplained" not in text
+    for line in text.splitlines():
+        assert (
+            "1,800,742" not in line or "≥ 1,800,742" in line or line.startswith(("fvcore", "1 o"))
+        )
+    partly = Check(FVCORE, (layer("att", 9, (COUNTED_AS_ZERO, "sdpa", -9)), fused))
+    assert "both count 0 of cnnstat's ≥ 9 MACs; 9 counted as zero" in verdict(partly)
+
+
+def test_labels_in_latex_hold_no_results() -> None:
+    text = draw(crosscheck(EVERY, FINE), "latex", layers=True)
+    labels = re.findall(r"\\label\{tab:net-file-net-?(.*)\}", text)
+    assert labels == ["fvcore", "fvcore-layers", "flop-counter"]
 
 
 def test_json_is_the_document() -> None:

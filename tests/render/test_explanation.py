@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -12,14 +13,16 @@ import pytest
 
 import cnnstat
 from cnnstat.convention import CONVENTIONS
-from cnnstat.explaining.explanation import explain_layer, explain_model
+from cnnstat.explaining.explanation import explain_layer
+from cnnstat.explaining.quotes import explain_model
 from cnnstat.explaining.whatif import what_if
 from cnnstat.render.base import FORMATS, View, renderer
 from cnnstat.render.explanation import layer_document, model_document
 from cnnstat.render.table import width
 from cnnstat.render.whatif import whatif_document
-from cnnstat.report import Report
+from cnnstat.report import Report, Uncounted
 from tests.conftest import Golden
+from tests.reports import conv, module, report
 
 GOLDEN = Path(__file__).with_name("golden")
 WIDTHS = [80, 120, 200, None]
@@ -104,7 +107,8 @@ def test_what_if_shows_before_and_after(resnet: Report) -> None:
     assert "An estimate of what it would cost" in text
     # conv1: 7×7 depthwise of 3 and 1×1 of 3→64 at 112×112 positions: (3·49 + 3·64)·12544
     row = next(line for line in text.splitlines() if line.startswith("conv1 "))
-    assert row.split()[-4:] == ["118,013,952", "4,252,416", "3.6", "%"]
+    assert row.split()[3:7] == ["118,013,952", "4,252,416", "3.6", "%"]
+    assert row.endswith("7×7 depthwise 3, 1×1 3→64")
     total = next(line for line in text.splitlines() if line.startswith("total "))
     assert f"{result.before.macs:,}" in total
     assert f"{result.after.macs:,}" in total
@@ -118,3 +122,76 @@ def test_what_if_rows_add_up(resnet: Report) -> None:
         for key in ("params_before", "params_after", "macs_before", "macs_after"):
             *rows, total = (int(text.replace(",", "")) for text in table.column(key))
             assert sum(rows) == total
+
+
+# ---- unknown is said, never zero
+
+
+def _inner() -> Report:
+    """A block whose inner layer runs an operation without a rule."""
+    inside = replace(module("blk.0", "Odd", "identity", (1, 3, 8, 8), (1, 3, 8, 8)), calls=1)
+    made = report(
+        "net",
+        module("", "Net", "container", (1, 3, 8, 8), (1, 8, 8, 8)),
+        module("blk", "Block", "container", (1, 3, 8, 8), (1, 8, 8, 8)),
+        inside,
+        conv("blk.1", "standard", (1, 3, 8, 8), (1, 8, 8, 8), 3),
+    )
+    return replace(made, uncounted=(Uncounted("mylib.fused", "blk.0", 2, ((1, 3, 8, 8),)),))
+
+
+@pytest.mark.parametrize("path", ["", "blk", "blk.0"])
+def test_what_is_not_known_is_said_in_every_format(path: str) -> None:
+    document = layer_document(explain_layer(_inner(), path))
+    for name in FORMATS:
+        assert "fused" in renderer(name).draw(document, View()), name
+    data = json.loads(renderer("json").draw(document, View()))["layer"]
+    assert data["complete"] is False
+    assert data["uncounted"][0]["count"] == 2
+    rows = list(csv.DictReader(StringIO(renderer("csv").draw(document, View()))))
+    assert ("mylib.fused", "2", "uncounted", "") in [
+        (row["of"], row["times"], row["quantity"], row["value"]) for row in rows
+    ]
+
+
+def test_sums_over_it_are_lower_bounds() -> None:
+    text = renderer("table").draw(layer_document(explain_layer(_inner(), "blk")), View(width=80))
+    cells = {line.split()[0]: line for line in text.splitlines() if line.startswith(("blk", "tot"))}
+    assert "≥ 0" in cells["blk.0"]
+    assert "≥" not in cells["blk.1"]
+    assert "≥ 13,824" in cells["total"]  # 8·3·9·64
+
+
+def test_of_two_lower_bounds_no_share_is_known(resnet: Report) -> None:
+    partial = replace(resnet, uncounted=(Uncounted("mylib.fused", "fc", 1),))
+    result = what_if(partial, ["separable"])
+    text = renderer("table").draw(whatif_document(result, View()), View())
+    line = next(line for line in text.splitlines() if line.startswith("MACs "))
+    assert line.split()[-1] == "?"
+    total = [line for line in text.splitlines() if line.startswith(("total", "(all other"))]
+    assert all("≥" in line and "?" in line for line in total)
+    assert (
+        json.loads(renderer("json").draw(whatif_document(result, View()), View()))["what_if"][
+            "complete"
+        ]
+        is False
+    )
+
+
+def test_no_escape_of_a_saved_report_reaches_the_terminal(resnet: Report) -> None:
+    evil = "ev\x1b[31mil"
+    layers = tuple(
+        replace(
+            layer,
+            kind=evil,
+            tallies=tuple(replace(tally, rule=evil, ops=()) for tally in layer.tallies),
+        )
+        for layer in resnet.layers
+    )
+    hostile = replace(resnet, subject={"name": evil}, layers=layers)
+    for document in (
+        layer_document(explain_layer(hostile, "conv1")),
+        model_document(explain_model(hostile)),
+    ):
+        for name in ("table", "markdown", "latex", "html"):
+            assert "\x1b" not in renderer(name).draw(document, View()), name

@@ -207,12 +207,6 @@ class TestListModels:
         assert "torchvision" in caught.value.hint
 
 
-def test_a_zoo_name_is_never_torchvisions():
-    from cnnstat.sources import torchvision, zoo
-
-    assert not set(torchvision.names()) & set(zoo.names())
-
-
 def test_timm_is_not_imported_for_torchvisions_names():
     code = "from cnnstat.sources.base import resolve; resolve('resnet50'); import sys; "
     code += "assert 'timm' not in sys.modules"

@@ -348,3 +348,27 @@ def test_jagged_tensors_are_not_counted_and_said_so(backward: bool) -> None:
     assert "aten.linear" in [item.op for item in report.uncounted]
     assert report.totals.macs == 0
     assert cnnstat.Report.from_json(report.to_json()) == report
+
+
+class Spelled(nn.Module):
+    """A name with a dot in it, which spells the path of another module."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Sequential()
+        self.a.add_module("b", nn.Linear(8, 8, bias=False))
+        setattr(self, "a.b", nn.Linear(8, 4, bias=False))
+
+    def forward(self, x):
+        return getattr(self, "a.b")(self.a.b(x))
+
+
+def test_two_modules_of_one_path_are_two_layers():
+    report = cnnstat.analyze(Spelled(), (1, 8))
+    assert report.totals.macs == 8 * 8 + 8 * 4
+    paths = [layer.path for layer in report.layers]
+    assert len(set(paths)) == len(paths)
+    assert {layer.path: layer.macs for layer in report.layers if layer.macs} == {
+        "a.b": 64,
+        "a.b#2": 32,
+    }
