@@ -32,6 +32,7 @@ def analyze(
     inputs: Any = None,
     *,
     batch: int | None = None,
+    resolution: int | None = None,
     train: bool = False,
     backward: bool = False,
     convention: str = "macs",
@@ -42,7 +43,7 @@ def analyze(
     `model` is a specification (`"resnet50"`, `"timm:convnext_tiny"`, `"net.py:Net?width=0.5"`) or a
     module, which comes back untouched. `inputs` is a shape `(1, 3, 224, 224)`, tensors, a tuple of
     these for several arguments, a dictionary for keyword arguments, nested as forward takes them, or
-    texts as on the command line; by default what the model's source says. `batch` replaces the first
+    texts as on the command line; by default what the model's source says. `resolution` replaces height and width, `batch` the first
     size. `train` traces in training mode, `backward` also counts the backward pass. `convention` says
     how work is quoted, `engine` how it is traced: `"auto"`, `"meta"`, `"fake"` or `"cpu"`.
 
@@ -54,7 +55,9 @@ def analyze(
             raise SpecError(
                 f"unknown engine {engine!r}", hint=f"one of: auto, {', '.join(ENGINES)}"
             )
-        return measure(prepare(model, inputs, batch), train, backward, convention, engine)
+        return measure(
+            prepare(model, inputs, batch, resolution), train, backward, convention, engine
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,16 @@ class Prepared:
     """What it is fed."""
 
 
-def prepare(model: Any, inputs: Any = None, batch: int | None = None) -> Prepared:
+def prepare(
+    model: Any, inputs: Any = None, batch: int | None = None, resolution: int | None = None
+) -> Prepared:
     """The model and its inputs, given as to `analyze`; nothing of it has run yet."""
     subject, makers, default = _subject(model)
     given = Inputs.of(inputs)
     with subject.environment():
         fed = given or default() or _no_input(subject)
+    if resolution is not None:
+        fed = fed.with_resolution(resolution)
     return Prepared(subject, makers, fed if batch is None else fed.with_batch(batch))
 
 

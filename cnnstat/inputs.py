@@ -212,6 +212,36 @@ class Inputs:
 
         return self.map(resize)
 
+    def with_resolution(self, size: int) -> Inputs:
+        """The same arguments with images of `size` by `size`: the last two of three sizes or more.
+
+        Raises `InputError` where there is no image, or a real tensor was given.
+        """
+        if size < 1:
+            raise InputError(f"resolution {size}: expected 1 or more")
+        images = 0
+
+        def resize(leaf: Any) -> Any:
+            nonlocal images
+            if len(getattr(leaf, "shape", ())) < 3:
+                return leaf
+            images += 1
+            if is_tensor(leaf):
+                shape = "x".join(map(str, leaf.shape))
+                raise InputError(
+                    f"resolution {size}: the input is a tensor of {shape}, which keeps its size",
+                    hint="give the shape in place of the tensor",
+                )
+            return replace(leaf, shape=(*leaf.shape[:-2], size, size))
+
+        resized = self.map(resize)
+        if not images:
+            raise InputError(
+                f"resolution {size}: no input has a height and a width ({self})",
+                hint="give the shape: -i 1x3x224x224",
+            )
+        return resized
+
     def map(self, change: Callable[[Any], Any]) -> Inputs:
         """The same structure with every leaf replaced by `change(leaf)`."""
         return replace(

@@ -189,3 +189,8 @@ def test_a_decoder_of_175_billion_parameters(tmp_path: Path) -> None:
     assert int(macs) == layers * (12 * d * d * n + 2 * n * n * d) + words * d * n
     assert float(seconds) < 60
     assert int(memory) < 1e9
+
+
+def test_a_resolution_of_table_7() -> None:
+    # Howard et al. 2017, table 7: 1.0 MobileNet-160 takes 290 million mult-adds.
+    assert round(cnnstat.analyze("zoo:mobilenet_v1", resolution=160).totals.macs / 1e6) == 290

@@ -182,6 +182,33 @@ class TestBatch:
             Inputs.of((1, 3)).with_batch(0)
 
 
+class TestResolution:
+    def test_the_last_two_sizes_of_every_image(self):
+        inputs = Inputs.of(((1, 3, 8, 9), {"ids": (1, 5)}, (1, 3, 4, 8, 8))).with_resolution(6)
+        assert inputs.args == (
+            InputSpec((1, 3, 6, 6)),
+            {"ids": InputSpec((1, 5))},
+            InputSpec((1, 3, 4, 6, 6)),
+        )
+
+    def test_of_a_list_of_images(self):
+        inputs = Inputs(([InputSpec((3, 8, 8))],), listed=True).with_resolution(6)
+        assert inputs.args == ([InputSpec((3, 6, 6))],)
+
+    @pytest.mark.parametrize(
+        ("shape", "size", "words"),
+        [((1, 5), 6, "no input has a height"), ((1, 3, 8, 8), 0, "expected 1 or more")],
+    )
+    def test_what_cannot_be(self, shape, size, words):
+        with pytest.raises(InputError, match=words):
+            Inputs.of(shape).with_resolution(size)
+
+    def test_a_tensor_keeps_its_size(self):
+        torch = pytest.importorskip("torch")
+        with pytest.raises(InputError, match="keeps its size"):
+            Inputs.of(torch.zeros(1, 3, 8, 8)).with_resolution(6)
+
+
 class TestDeclared:
     def test_lightnings_example(self):
         torch = pytest.importorskip("torch")

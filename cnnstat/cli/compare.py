@@ -74,6 +74,7 @@ def compare(
     all: EveryLayerOption = False,
     input: options.InputOption = None,
     batch: options.BatchOption = None,
+    resolution: options.ResolutionOption = None,
     train: options.TrainOption = False,
     backward: options.BackwardOption = False,
     convention: options.ConventionOption = None,
@@ -108,6 +109,7 @@ def compare(
         measured = {
             "inputs": input,
             "batch": batch,
+            "resolution": resolution,
             "train": train,
             "backward": backward,
             "engine": engine,

@@ -45,6 +45,7 @@ def crosscheck(
     engine: WithOption = None,
     input: options.InputOption = None,
     batch: options.BatchOption = None,
+    resolution: options.ResolutionOption = None,
     layers: LayersOption = False,
     all: options.AllOption = False,
     format: options.FormatOption = None,
@@ -71,7 +72,7 @@ def crosscheck(
 
         view = View(all=all, width=width)
         outputs = Outputs.plan(output, format, json)
-        check = _checked(spec, input, batch, [name.lower() for name in engine or ()])
+        check = _checked(spec, input, batch, resolution, [name.lower() for name in engine or ()])
         from cnnstat.render.crosscheck import crosscheck_document
 
         document = crosscheck_document(check, view, layers=layers)
@@ -81,7 +82,11 @@ def crosscheck(
 
 
 def _checked(
-    spec: str, inputs: list[str] | None, batch: int | None, engines: list[str]
+    spec: str,
+    inputs: list[str] | None,
+    batch: int | None,
+    resolution: int | None,
+    engines: list[str],
 ) -> CrossCheck:
     from cnnstat.sources.base import is_report
 
@@ -94,4 +99,6 @@ def _checked(
     with redirect_stdout(sys.stderr):
         from cnnstat.opinions.crosscheck import ENGINES, crosscheck
 
-        return crosscheck(spec, inputs or None, batch=batch, engines=engines or ENGINES)
+        return crosscheck(
+            spec, inputs or None, batch=batch, resolution=resolution, engines=engines or ENGINES
+        )

@@ -51,6 +51,15 @@ BatchOption = Annotated[
         help="Batch size: the first size of every input.",
     ),
 ]
+ResolutionOption = Annotated[
+    int | None,
+    typer.Option(
+        "--resolution",
+        metavar="N",
+        parser=whole_number,
+        help="Height and width of every image.",
+    ),
+]
 TrainOption = Annotated[
     bool,
     typer.Option("--train", help="Training mode, not evaluation."),

@@ -19,6 +19,7 @@ def report_of(
     *,
     inputs: list[str] | None,
     batch: int | None,
+    resolution: int | None = None,
     train: bool,
     backward: bool,
     engine: str | None,
@@ -36,12 +37,19 @@ def report_of(
                 spec,
                 inputs=inputs or None,
                 batch=batch,
+                resolution=resolution,
                 train=train,
                 backward=backward,
                 engine=engine or "auto",
                 convention=convention or "macs",
             )
-    options = {"--input": inputs, "--batch": batch, "--train": train, "--backward": backward}
+    options = {
+        "--input": inputs,
+        "--batch": batch,
+        "--resolution": resolution,
+        "--train": train,
+        "--backward": backward,
+    }
     given = [
         name
         for name, value in {**options, "--engine": engine}.items()

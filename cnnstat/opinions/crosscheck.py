@@ -32,11 +32,12 @@ def crosscheck(
     inputs: Any = None,
     *,
     batch: int | None = None,
+    resolution: int | None = None,
     engines: Iterable[str] = ENGINES,
 ) -> CrossCheck:
     """What other engines count for the same model and inputs, every difference with its kind.
 
-    `model`, `inputs` and `batch` are as in `analyze`; a module comes back untouched. `engines` are
+    `model`, `inputs`, `batch` and `resolution` are as in `analyze`; a module comes back untouched. `engines` are
     `"fvcore"` (`fvcore.nn.FlopCountAnalysis`) and `"flop-counter"` (torch's `FlopCounterMode`).
     An engine that cannot run the model gives no opinion, and says why.
 
@@ -48,7 +49,7 @@ def crosscheck(
         what = f"unknown engine {unknown[0]!r}" if unknown else "no engine to cross-check with"
         raise SpecError(what, hint=f"one of: {', '.join(ENGINES)}")
     with no_collection():
-        prepared = prepare(model, inputs, batch)
+        prepared = prepare(model, inputs, batch, resolution)
         report = _measured(prepared)
         return CrossCheck(report, tuple(_check(report, prepared, _ENGINES[name]) for name in names))
 

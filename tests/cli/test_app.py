@@ -76,7 +76,7 @@ def test_wrong_input_gets_one_line_before_anything_is_measured(
 def test_options_reach_the_analysis(run: Run, analyze: Analyze) -> None:
     run(
         *("summary", "net.py:Net", "-i", "1x3x8x8", "-i", "mask=1x8:bool", "--batch", "4"),
-        *("--train", "--backward", "-c", "fvcore", "--engine", "fake"),
+        *("--resolution", "96", "--train", "--backward", "-c", "fvcore", "--engine", "fake"),
     )
     run("summary", "resnet50")
     assert analyze.calls == [
@@ -84,6 +84,7 @@ def test_options_reach_the_analysis(run: Run, analyze: Analyze) -> None:
             "spec": "net.py:Net",
             "inputs": ["1x3x8x8", "mask=1x8:bool"],
             "batch": 4,
+            "resolution": 96,
             "train": True,
             "backward": True,
             "convention": "fvcore",
@@ -93,6 +94,7 @@ def test_options_reach_the_analysis(run: Run, analyze: Analyze) -> None:
             "spec": "resnet50",
             "inputs": None,
             "batch": None,
+            "resolution": None,
             "train": False,
             "backward": False,
             "convention": "macs",

@@ -201,6 +201,7 @@ def test_a_specification_is_seen_from_its_configuration(
             "spec": "net.py:Net",
             "inputs": ["1x3x8x8"],
             "batch": 4,
+            "resolution": None,
             "train": True,
             "backward": True,
             "convention": "fvcore",

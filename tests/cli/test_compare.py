@@ -120,6 +120,7 @@ def test_files_and_models_may_be_mixed(
             "spec": "net",
             "inputs": None,
             "batch": 2,
+            "resolution": None,
             "train": True,
             "backward": False,
             "engine": "fake",
