@@ -57,6 +57,24 @@ def test_the_conventions_are_the_real_figures(tmp_path: Path) -> None:
         assert any(set(row) <= set(line.split()) for line in printed.splitlines()), row
 
 
+def test_the_table_is_the_real_one(tmp_path: Path) -> None:
+    shown = re.search(r"```\nType  .*?```", README, re.S)
+    assert shown
+    printed = cli("cnnstat tables mobilenet_v1_table2", tmp_path).stdout
+    for line in shown[0].splitlines()[1:-1]:
+        assert line in printed.splitlines()
+
+
+def test_the_walk_through_an_article_runs(tmp_path: Path) -> None:
+    text = (ROOT / "examples" / "mobilenet_article.md").read_text()
+    blocks = re.findall(r"```console\n(.*?)```", text, re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert len(lines) == 10
+    for line in lines:
+        done = cli(line, tmp_path)
+        assert done.returncode == 0, (line, done.stderr)
+
+
 PLACES = re.findall(r"`([a-z_]+(?:\.py|/))`", README.partition("## How it is built")[2])
 
 

@@ -16,6 +16,7 @@ from cnnstat.cli.crosscheck import crosscheck
 from cnnstat.cli.explain import explain
 from cnnstat.cli.output import FAILED, Outputs, colored, exit_codes, room, show, tell
 from cnnstat.cli.reports import report_of
+from cnnstat.cli.tables import tables
 
 _INTERRUPTED = 130
 """What Typer makes of Ctrl-C outside a command's body."""
@@ -138,6 +139,7 @@ app.command()(check)
 app.command()(compare)
 app.command()(explain)
 app.command()(crosscheck)
+app.command()(tables)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

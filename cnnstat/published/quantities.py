@@ -1,0 +1,190 @@
+"""What a report says about a row of a table: whole numbers, before any unit or rounding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from cnnstat.errors import ConfigError
+from cnnstat.kinds import SQUEEZE_EXCITATION
+from cnnstat.published.tables import CellRule, Network
+from cnnstat.report import Layer, Report
+
+_CONVOLUTION = "convolution"
+
+
+def exact_counts(report: Report, network: Network) -> dict[str, int]:
+    """What a row's network has: multiply–accumulates, parameters, those of convolutions, weights."""
+    return {
+        name: measured(report, network, CellRule(column="", quantity=name))
+        for name in ("macs", "params", "conv_macs", "weights")
+    }
+
+
+def measured(report: Report, network: Network, rule: CellRule) -> int:
+    """The rule's quantity of a row's part of a report; `per_mac` and `bits` are applied."""
+    layers = [layer for layer in report.layers if _inside(layer, network)]
+    return QUANTITIES[rule.quantity](report, layers, network, rule) * network.times
+
+
+def whole(report: Report, rule: CellRule) -> int:
+    """The same of the whole network: of which a share is one."""
+    return measured(report, Network(spec=""), rule)
+
+
+def missing_parts(report: Report, network: Network) -> tuple[str, ...]:
+    """Paths that the row names and the network does not have."""
+    paths = {layer.path for layer in report.layers}
+    return tuple(path for path in network.parts + network.less if path not in paths)
+
+
+def _inside(layer: Layer, network: Network) -> bool:
+    def below(path: str) -> bool:
+        return layer.path == path or layer.path.startswith(path + ".")
+
+    return (
+        (not network.parts or any(map(below, network.parts)))
+        and not any(map(below, network.less))
+        and (not network.match or re.fullmatch(network.match, layer.path) is not None)
+    )
+
+
+def _counts(kind: str, network: Network, rule: CellRule) -> bool:
+    return (
+        (not network.kinds or kind in network.kinds)
+        and (not rule.only or kind in rule.only)
+        and kind not in rule.exclude
+    )
+
+
+def _kind(layer: Layer, kind: str) -> str:
+    return SQUEEZE_EXCITATION if layer.group else kind
+
+
+_Of = Callable[[Report, list[Layer], Network, CellRule], int]
+
+
+def _macs(report: Report, layers: Iterable[Layer], network: Network, rule: CellRule) -> int:
+    return rule.per_mac * sum(
+        tally.work.macs
+        for layer in layers
+        for tally in layer.tallies
+        if _counts(_kind(layer, tally.kind), network, rule)
+        and (rule.quantity != "conv_macs" or tally.rule == _CONVOLUTION)
+    )
+
+
+def _flops(report: Report, layers: Iterable[Layer], network: Network, rule: CellRule) -> int:
+    return sum(
+        tally.work.flops
+        for layer in layers
+        for tally in layer.tallies
+        if _counts(_kind(layer, tally.kind), network, rule)
+    )
+
+
+def _activations(report: Report, layers: Iterable[Layer], network: Network, rule: CellRule) -> int:
+    return sum(
+        tally.work.activations
+        for layer in layers
+        for tally in layer.tallies
+        if _counts(_kind(layer, tally.kind), network, rule)
+    )
+
+
+def _macs_and_norms(report: Report, layers: list[Layer], network: Network, rule: CellRule) -> int:
+    norms = (tally for layer in layers for tally in layer.tallies if tally.rule == "batch_norm")
+    return _macs(report, layers, network, rule) + sum(tally.written for tally in norms)
+
+
+def _macs_and_sums(report: Report, layers: list[Layer], network: Network, rule: CellRule) -> int:
+    sums = sum(
+        tally.work.other
+        for layer in layers
+        for tally in layer.tallies
+        if tally.rule in ("addition", "product")
+    )
+    return _macs(report, layers, network, rule) + sums
+
+
+def _connections(report: Report, layers: list[Layer], network: Network, rule: CellRule) -> int:
+    biased = [layer for layer in layers if "bias" in layer.weights]
+    return _macs(report, layers, network, rule) + sum(layer.activations for layer in biased)
+
+
+def _params(report: Report, layers: Iterable[Layer], network: Network, rule: CellRule) -> int:
+    return sum(layer.params for layer in layers if _counts(_kind(layer, layer.kind), network, rule))
+
+
+def _params_and_moments(
+    report: Report, layers: list[Layer], network: Network, rule: CellRule
+) -> int:
+    norms = [layer for layer in layers if layer.type.startswith("BatchNorm")]
+    moments = 2 * sum(layer.weights["weight"][0] for layer in norms if "weight" in layer.weights)
+    return _params(report, layers, network, rule) + moments
+
+
+def _weights(report: Report, layers: Iterable[Layer], network: Network, rule: CellRule) -> int:
+    total = 0
+    for layer in layers:
+        if layer.kind == "normalisation" or not _counts(_kind(layer, layer.kind), network, rule):
+            continue
+        for name, shape in layer.weights.items():
+            if "bias" not in name:
+                size = 1
+                for side in shape:
+                    size *= side
+                total += size
+    return total
+
+
+def _bytes(report: Report, layers: list[Layer], network: Network, rule: CellRule) -> int:
+    return _params(report, layers, network, rule) * rule.bits // 8
+
+
+def _map(report: Report, layers: Iterable[Layer], network: Network, rule: CellRule) -> int:
+    """Bytes of the largest output, of those of one height where the row says so."""
+    largest = 0
+    for layer in layers:
+        for shape in layer.outputs:
+            height = shape[2] if len(shape) == 4 else 1
+            if len(shape) > 1 and (not network.size or height == network.size):
+                elements = 1
+                for side in shape[1:]:
+                    elements *= side
+                largest = max(largest, elements)
+    return largest * rule.bits // 8
+
+
+def _se_formula(report: Report, layers: list[Layer], network: Network, rule: CellRule) -> int:
+    """Twice the square of the channels, by a ratio of a quarter, for each block."""
+    return sum(group.channels**2 for group in report.groups) // 2
+
+
+QUANTITIES: dict[str, _Of] = {
+    "macs": _macs,
+    "conv_macs": _macs,
+    "macs_and_norms": _macs_and_norms,
+    "macs_and_sums": _macs_and_sums,
+    "connections": _connections,
+    "flops": _flops,
+    "activations": _activations,
+    "params": _params,
+    "params_and_moments": _params_and_moments,
+    "weights": _weights,
+    "bytes": _bytes,
+    "map": _map,
+    "se_formula": _se_formula,
+}
+"""Multiply–accumulates, of all and of convolutions alone; with one more for each output of a batch norm
+(NASNet's table 2), for each sum or product of two maps (SENet's), for each output that has a bias (LeNet's
+connections); FLOPs; activations; parameters; with the moving mean and variance of norms (Keras); those
+that are no biases and not of normalisation; bytes of the parameters; bytes of the largest output; the formula
+of an article for squeeze-and-excitation, 2·C²·¼."""
+
+
+def check_parts(report: Report, network: Network, where: str) -> None:
+    """Raise `ConfigError` where a row names a module that its network does not have."""
+    missing = missing_parts(report, network)
+    if missing:
+        raise ConfigError(f"{where}: {network.spec} has no module {missing[0]!r}")
