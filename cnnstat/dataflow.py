@@ -48,8 +48,9 @@ Roles = tuple[str, ...]
 def _roles(trace: Trace, kinds: Kinds) -> dict[int, set[str]]:
     roles: defaultdict[int, set[str]] = defaultdict(set)
     forward = [call for call in trace.ops if call.phase == "forward"]
-    _from_outputs(forward, _storages(trace.outputs), roles)
-    _from_inputs(forward, _storages(trace.inputs), roles)
+    makers = {call.index for call in forward if _makes_channels(call)}
+    _from_outputs(forward, makers, _storages(trace.outputs), roles)
+    _from_inputs(forward, makers, _storages(trace.inputs), roles)
     for index in _excited(forward, kinds):
         roles[index].add("excited")
     return roles
@@ -67,30 +68,36 @@ def _makes_channels(call: OpCall) -> bool:
 def _is_depthwise(call: OpCall) -> bool:
     """Each channel of the output is made of one of the input."""
     weight, groups = call.args.get("weight"), call.get("groups", 1)
-    return isinstance(weight, TensorSpec) and groups > 1 and weight.shape[0] == groups
+    return isinstance(weight, TensorSpec) and weight.shape[:1] == (groups,) and groups > 1
 
 
-def _from_outputs(calls: list[OpCall], given: set[int], roles: defaultdict[int, set[str]]) -> None:
+def _from_outputs(
+    calls: list[OpCall], makers: set[int], given: set[int], roles: defaultdict[int, set[str]]
+) -> None:
     for call in reversed(calls):
         if any(spec.storage in given for spec in call.outputs):
-            if _makes_channels(call):
+            if call.index in makers:
                 roles[call.index].add("output")
             else:
                 given |= _storages(call.inputs)
 
 
-def _from_inputs(calls: list[OpCall], inputs: set[int], roles: defaultdict[int, set[str]]) -> None:
+def _from_inputs(
+    calls: list[OpCall], makers: set[int], inputs: set[int], roles: defaultdict[int, set[str]]
+) -> None:
     labels = dict.fromkeys(inputs, GIVEN)
     for call in calls:
         live = [spec for spec in call.inputs if spec.storage in labels]
         if not live:
             continue
-        label = _meeting([(spec, labels[spec.storage]) for spec in live])
+        label = labels[live[0].storage]
+        if len(live) > 1:
+            label = _meeting([(spec, labels[spec.storage]) for spec in live])
         if label == GIVEN:
             roles[call.index].add("input")
         elif label == MIXED:
             roles[call.index].add("mixed")
-        if _makes_channels(call):
+        if call.index in makers:
             label = GIVEN if "output" in roles.get(call.index, ()) else CHOSEN
         elif (
             label == CHOSEN
@@ -126,6 +133,8 @@ def _reduced(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
 def _excited(calls: list[OpCall], kinds: Kinds) -> Iterator[int]:
     """Convolutions whose output a squeeze-and-excitation block scales."""
     pools = {block.ops[0] for block in kinds.blocks}
+    if not pools:
+        return
     makers: dict[int, int] = {}
     for call in calls:
         if call.index in pools:
