@@ -43,9 +43,10 @@ def analyze(
     `model` is a specification (`"resnet50"`, `"timm:convnext_tiny"`, `"net.py:Net?width=0.5"`) or a
     module, which comes back untouched. `inputs` is a shape `(1, 3, 224, 224)`, tensors, a tuple of
     these for several arguments, a dictionary for keyword arguments, nested as forward takes them, or
-    texts as on the command line; by default what the model's source says. `resolution` replaces height and width, `batch` the first
-    size. `train` traces in training mode, `backward` also counts the backward pass. `convention` says
-    how work is quoted, `engine` how it is traced: `"auto"`, `"meta"`, `"fake"` or `"cpu"`.
+    texts as on the command line; by default what the model's source says. `resolution` replaces height
+    and width, `batch` the first size. `train` traces in training mode, `backward` also counts the
+    backward pass. `convention` says how work is quoted, `engine` how it is traced: `"auto"`, `"meta"`,
+    `"fake"` or `"cpu"`.
 
     Raises a `CnnstatError`, one clear line: `SpecError`, `BuildError`, `InputError` or `TraceError`.
     """

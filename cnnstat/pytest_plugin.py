@@ -28,7 +28,7 @@ MARKER = "cnnstat_budget"
 """Name of the marker."""
 
 _DESCRIPTION = (
-    f'{MARKER}(macs="320 M", params="3.5 M", uncounted=["mylib::op"]): hold each '
+    f'{MARKER}(macs="320 M", params="3.5 M", uncounted=["mylib.op"]): hold each '
     f"`{FIXTURE}.report(model, inputs)` of the test to these limits."
 )
 _WIDTH = 90
@@ -157,7 +157,7 @@ def _limits(given: dict[str, Any]) -> Iterator[Limit]:
 def _operations(given: Any) -> list[str]:
     listed = isinstance(given, list | tuple | set | frozenset)
     if not listed or not all(isinstance(name, str) for name in given):
-        _wrong(f'uncounted={given!r:.60}: expected a list of names such as ["mylib::op"]')
+        _wrong(f'uncounted={given!r:.60}: expected a list of names such as ["mylib.op"]')
     return list(given)
 
 

@@ -8,8 +8,10 @@ from decimal import Decimal
 _DECIMAL = {"": 0, "k": 3, "m": 6, "g": 9, "t": 12, "p": 15}
 _BINARY = {"ki": 10, "mi": 20, "gi": 30, "ti": 40}
 _NUMBER = re.compile(
-    r"\s*([+-]?\d[\d_,]*(?:\.\d*)?(?:[eE][+-]?\d{1,2})?|[+-]?\.\d+)\s*([a-zA-Z]*)\s*\Z"
+    r"\s*([+-]?\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d{1,2})?|[+-]?\.\d+)\s*([a-zA-Z]*)\s*\Z", re.ASCII
 )
+_GROUPED = re.compile(r"\s*[+-]?\d{1,3}(,\d{3})+\s*\Z", re.ASCII)
+"""Commas between thousands of a whole number, and nowhere else: `4,2 M` is not forty-two million."""
 
 
 def parse_count(text: str | int) -> int:
@@ -20,7 +22,7 @@ def parse_count(text: str | int) -> int:
     """
     if isinstance(text, int) and not isinstance(text, bool):
         return text
-    return _parse(str(text), {**_DECIMAL, "b": 9}, "a count such as 4.2G, 26M or 25557032")
+    return _parse(str(text), {**_DECIMAL, "b": 9}, {}, "a count such as 4.2G, 26M or 25557032")
 
 
 def parse_bytes(text: str | int) -> int:
@@ -31,17 +33,17 @@ def parse_bytes(text: str | int) -> int:
     if isinstance(text, int) and not isinstance(text, bool):
         return text
     scales = {f"{unit}b": exponent for unit, exponent in _DECIMAL.items() if unit} | _DECIMAL
-    return _parse(str(text), scales | {"b": 0}, "a size such as 200MiB, 12MB or 512")
+    expected = "a size such as 200MiB, 12MB or 512"
+    return _parse(str(text), scales | {"b": 0}, _BINARY, expected)
 
 
-def _parse(text: str, decimal: dict[str, int], expected: str) -> int:
-    match = _NUMBER.match(text)
+def _parse(text: str, decimal: dict[str, int], binary: dict[str, int], expected: str) -> int:
+    match = _NUMBER.match(text.replace(",", "") if _GROUPED.match(text) else text)
     suffix = match[2].lower() if match else ""
-    if match and suffix.removesuffix("b") in _BINARY:
-        value = Decimal(match[1].replace(",", "").replace("_", ""))
-        value *= 2 ** _BINARY[suffix.removesuffix("b")]
+    if match and suffix.removesuffix("b") in binary:
+        value = Decimal(match[1].replace("_", "")) * 2 ** binary[suffix.removesuffix("b")]
     elif match and suffix in decimal:
-        value = Decimal(match[1].replace(",", "").replace("_", "")).scaleb(decimal[suffix])
+        value = Decimal(match[1].replace("_", "")).scaleb(decimal[suffix])
     else:
         raise ValueError(f"{text!r} is not {expected}")
     if value != value.to_integral_value():
@@ -77,9 +79,9 @@ def percent(part: int, whole: int) -> str:
     if whole == 0:
         return "–"
     if 0 < part < whole:
-        share = min(max(round(1000 * part / whole), 1), 999) / 10
-        return f"<{share} %" if 1000 * part < whole * 0.5 else f"{share:.1f} %"
-    return f"{100 * part / whole:.1f} %"
+        share = min(max((2000 * part + whole) // (2 * whole), 1), 999) / 10
+        return f"<{share} %" if 2000 * part < whole else f"{share:.1f} %"
+    return f"{Decimal(100 * part) / whole:.1f} %"
 
 
 def _scaled(value: int, base: int, units: tuple[str, ...], digits: int) -> str:

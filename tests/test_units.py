@@ -88,3 +88,25 @@ def test_percent_says_all_and_nothing_only_where_it_is_so(part: int, rest: int) 
     assert (text == "100.0 %") == (rest == 0 and part > 0)
     assert (text == "0.0 %") == (part == 0 and rest > 0)
     assert (text == "–") == (part == rest == 0)
+
+
+@pytest.mark.parametrize("text", ["4,2 M", "0,3M", "1,5", "25,557,03", "4,200M", "٤ M", "1,,000"])
+def test_a_decimal_comma_is_not_forty_two_million(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a count"):
+        parse_count(text)
+
+
+def test_commas_between_thousands() -> None:
+    assert parse_count("25,557,032") == 25_557_032
+    assert parse_bytes("1,000") == 1000
+
+
+@pytest.mark.parametrize("text", ["4 MiB", "4Mi", "1KiB"])
+def test_a_count_has_no_binary_units(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a count"):
+        parse_count(text)
+
+
+def test_percent_of_any_integers() -> None:
+    assert percent(1, 10**4000) == "<0.1 %"
+    assert percent(10**4000 - 1, 10**4000) == "99.9 %"

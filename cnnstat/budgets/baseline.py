@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cnnstat.budgets.limits import METRICS, Metric
+from cnnstat.budgets.limits import METRICS, MOST, Metric
 from cnnstat.budgets.movement import KEPT, kept_layer, kept_layers
 from cnnstat.errors import ConfigError
 from cnnstat.report import Layer, Report
@@ -112,7 +112,13 @@ class Baseline:
             if name in self.entries
             for metric, before in self.entries[name].numbers.items()
             if entry.numbers.get(metric, before) != before
+            and (metric != "quoted" or _convention(entry) == _convention(self.entries[name]))
         ]
+
+
+def _convention(entry: Entry) -> object:
+    """What `quoted` is counted in: numbers of two conventions cannot be compared."""
+    return entry.circumstances.get("convention")
 
 
 def read_baseline(path: Path, shown: str) -> Baseline | None:
@@ -137,7 +143,7 @@ def read_baseline(path: Path, shown: str) -> Baseline | None:
             hint="take either side, then run `cnnstat check --update`",
         )
     try:
-        document = json.loads(content)
+        document = json.loads(content, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         raise ConfigError(
             f"{shown}:{error.lineno}: not a baseline: {error.msg.lower()}", hint=hint
@@ -148,6 +154,15 @@ def read_baseline(path: Path, shown: str) -> Baseline | None:
         return _baseline_from(document)
     except _WrongError as error:
         raise ConfigError(f"{shown}:1: not a baseline: {error}", hint=hint) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are all different: a merge that kept both sides is no baseline."""
+    names = Counter(name for name, _ in pairs)
+    twice = next((name for name, count in names.items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} stands there twice")
+    return dict(pairs)
 
 
 # Writing
@@ -268,7 +283,7 @@ def _numbers(value: Mapping[str, Any], where: str) -> dict[str, int]:
     found = {}
     for metric in METRICS.values():
         number = value.get(metric.key, 0)
-        if type(number) is not int or number < 0:
+        if type(number) is not int or not 0 <= number <= MOST:
             raise _WrongError(f"{where}.{metric.key}: expected a count, found {number!r:.40}")
         if metric.key in value:
             found[metric.key] = number

@@ -233,15 +233,23 @@ def _finding(metric: Metric, check: Check, report: Report, entry: Entry | None) 
 def _before(metric: Metric, report: Report, entry: Entry | None) -> int | None:
     if entry is None:
         return None
-    # What two conventions quote are different things.
-    other = entry.circumstances.get("convention", report.convention) != report.convention
-    return None if metric.name == "quoted" and other else entry.numbers.get(metric.name)
+    return entry.numbers.get(metric.name) if metric in _comparable(report, entry) else None
+
+
+def _comparable(report: Report, entry: Entry) -> tuple[Metric, ...]:
+    """What the baseline has that means the same now: what two conventions quote does not."""
+    other = _convention(report, entry) != report.convention
+    return tuple(metric for metric in entry.metrics if not (other and metric.name == "quoted"))
+
+
+def _convention(report: Report, entry: Entry) -> str:
+    return entry.circumstances.get("convention", report.convention)
 
 
 def _gap(check: Check, report: Report) -> tuple[str, str]:
     """Why operations without a rule keep us from a verdict, and what to do."""
     counts = _uncounted(report)
-    gaps = {op: places for op, places in counts.items() if op not in check.uncounted}
+    gaps = {op: places for op, places in counts.items() if not _allowed(check, op)}
     if not gaps:
         return "", ""
     total = sum(count for places in gaps.values() for count in places.values())
@@ -256,6 +264,11 @@ def _gap(check: Check, report: Report) -> tuple[str, str]:
         f"{total} {have} no rule, so the numbers are lower bounds: {named}{more}",
         f"give it a rule (cnnstat.counts), or leave it out knowingly: uncounted = [{listed}]",
     )
+
+
+def _allowed(check: Check, op: str) -> bool:
+    """Whether it may stay without a rule: `mylib.fused`, or as torch spells it, `mylib::fused`."""
+    return op.replace("::", ".") in {name.replace("::", ".") for name in check.uncounted}
 
 
 def _few(names: list[str]) -> str:
@@ -273,22 +286,37 @@ def _uncounted(report: Report) -> dict[str, dict[str, int]]:
 
 def _notes(check: Check, report: Report, entry: Entry | None, moved: bool) -> Iterator[str]:
     for op, places in _uncounted(report).items():
-        if op in check.uncounted:
+        if _allowed(check, op):
             yield f"without a rule, as allowed: {op} ×{sum(places.values())}"
+    options = [limit.option for limit in check.limits if limit.option]
+    if check.place is not None and options:
+        yield (
+            f"{', '.join(options)} of the command line, with the rest of the check {check.name} "
+            f"at {check.place}, at level {check.level}"
+        )
     if entry is None:
         return
+    comparable = _comparable(report, entry)
     for rule in check.growth:
-        if _before(rule.metric, report, entry) is None:
-            yield (
-                f"the baseline of {check.name} has no {rule.metric.label}; "
-                "run `cnnstat check --update` and commit the file"
+        if rule.metric in comparable:
+            continue
+        lacks = f"has no {rule.metric.label}"
+        if rule.metric.name in entry.numbers:
+            lacks = (
+                f"has {rule.metric.label} of another convention, {_convention(report, entry)}, "
+                f"which cannot be compared with {report.convention}"
             )
+        yield (
+            f"the baseline of {check.name} {lacks}; "
+            "run `cnnstat check --update` and commit the file"
+        )
     now = Entry.of(report, check.metrics)
     for what, text in now.circumstances.items():
         before = entry.circumstances.get(what, text)
         if before != text:
             yield f"{what} is {text}, and was {before} when the baseline was made"
-    differ = any(now.numbers.get(name, n) != n for name, n in entry.numbers.items())
+    names = [metric.name for metric in comparable]
+    differ = any(now.numbers.get(n, entry.numbers[n]) != entry.numbers[n] for n in names)
     versions = [
         f"{package} {entry.made_by[package]} → {version}"
         for package, version in now.made_by.items()
@@ -305,14 +333,12 @@ def _notes(check: Check, report: Report, entry: Entry | None, moved: bool) -> It
 
 
 def _layers(result: CheckResult, findings: Sequence[Finding]) -> Iterator[str]:
-    """Which layers moved; where there is no baseline, which are heaviest."""
-    if result.entry is None:
-        for finding in findings:
-            if finding.exceeded and result.report is not None:
-                yield from heaviest(result.report, finding.metric, _NAMED)
-        return
-    moved = [f.metric for f in findings if f.before is not None and f.before != f.measured]
+    """Which layers moved; where a metric is exceeded and none did, which are heaviest."""
+    moved = [finding for finding in findings if finding.before not in (None, finding.measured)]
     most = max(_NAMED + 1 - len(moved), 1) if result.failed else 1
-    for metric in moved:
-        yield from largest(result.changes, metric, most)
+    for finding in findings:
+        if finding in moved:
+            yield from largest(result.changes, finding.metric, most)
+        elif finding.exceeded and result.report is not None:
+            yield from heaviest(result.report, finding.metric, _NAMED)
     yield from story(result.changes)

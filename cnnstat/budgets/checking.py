@@ -80,6 +80,11 @@ def _result(check: Check, measure: Measure, baseline: Baseline | None) -> CheckR
         return cannot_tell(check, error.message.rstrip("."), error.hint, entry)
     except SystemExit as error:
         return cannot_tell(check, f"the model's code ended the program: sys.exit({error.code!r})")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # pytest.skip and its like are no Exception
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        return cannot_tell(check, f"the model's code raised {told}", entry=entry)
 
 
 def _accepted(result: CheckResult) -> CheckResult:

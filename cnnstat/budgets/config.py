@@ -79,12 +79,15 @@ def find_config(start: Path) -> Config | None:
     A pyproject.toml without `[tool.cnnstat]` is not one. Raises `ConfigError`.
     """
     for folder in (start, *start.parents):
-        for name in FILES:
-            path = folder / name
-            if _is_file(path):
-                config = _read(path, wanted=False)
-                if config is not None:
-                    return config
+        paths = [folder / name for name in FILES if _is_file(folder / name)]
+        found = [config for path in paths if (config := _read(path, wanted=False)) is not None]
+        if len(found) > 1:
+            both = " and ".join(_shown(config.path) for config in found)
+            raise ConfigError(
+                f"{both} both configure cnnstat", hint="keep one, or name it with --config"
+            )
+        if found:
+            return found[0]
     return None
 
 

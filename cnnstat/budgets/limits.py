@@ -63,10 +63,11 @@ class Metric:
         if isinstance(given, str) and len(given) > 60:
             raise ValueError(f"{given[:20]!r}… is too long for a number")
         value = parse_bytes(given) if self.in_bytes else parse_count(given)
+        shown = repr(given) if len(str(given)) <= 60 else f"{str(given)[:20]}…"
         if value < 0:
-            raise ValueError(f"{given!r} is negative; expected 0 or more")
+            raise ValueError(f"{shown} is negative; expected 0 or more")
         if value > MOST:
-            raise ValueError(f"{given!r} is more than any network has")
+            raise ValueError(f"{shown} is more than any network has")
         return value
 
     def short(self, value: int, digits: int = 4) -> str:

@@ -155,13 +155,17 @@ def _count(count: int, what: str) -> str:
 
 
 def _named(results: tuple[CheckResult, ...]) -> str:
-    """`mobile params and MACs, tiny`."""
+    """`mobile params, MACs and FLOPs, tiny`."""
     texts = []
     for result in results:
-        labels = " and ".join(finding.metric.label for finding in result.exceeded)
+        labels = _and([finding.metric.label for finding in result.exceeded])
         told = labels if result.status == "exceeded" else ""
         texts.append(f"{result.name} {told}".rstrip())
     return _few(texts)
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _few(names: tuple[str, ...] | list[str], most: int = 6) -> str:

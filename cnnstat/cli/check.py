@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from cnnstat.cli import options
 from cnnstat.cli.check_order import Asked, Given, measuring
 from cnnstat.cli.check_output import CheckOutputs
 from cnnstat.cli.output import exit_codes
-from cnnstat.errors import OutputError
+from cnnstat.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from cnnstat.budgets.checking import Measure, Order
@@ -128,10 +129,28 @@ def check(
         given = Given(input or (), batch, train, backward, convention, uncounted or ())
         limits = dict(zip(LIMITED, maxima, strict=True))
         order = Asked(names or (), limits, config, given).order()
+        _spare(outputs, order)
         measure = measuring(order, engine, verbose)
         outcome = _outcome(order, measure, strict, exit_zero, update, allow_increase)
         outputs.emit(outcome, view, color=color, quiet=quiet)
         raise typer.Exit(outcome.code)
+
+
+def _spare(outputs: CheckOutputs, order: Order) -> None:
+    """Raise `OutputError` where an output would take the place of what is read."""
+    from cnnstat.budgets.config import find_config
+
+    config = order.config
+    if config is None and outputs.files:
+        with suppress(ConfigError):  # one that cannot be read says nothing of what it keeps
+            config = find_config(Path.cwd())
+    kept = (config.path, config.baseline) if config else ()
+    for path in outputs.files:
+        if path.absolute().resolve() in {file.absolute().resolve() for file in kept}:
+            raise OutputError(
+                f"--output {str(path)!r} would overwrite what is read",
+                hint="--update writes the baseline; give the report another name",
+            )
 
 
 def _outcome(

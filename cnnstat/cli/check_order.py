@@ -72,10 +72,10 @@ class Asked:
     def order(self) -> Order:
         """The checks that are meant. Raises `ConfigError`; leaves where there is nothing to hold."""
         from cnnstat.budgets.checking import Order
-        from cnnstat.budgets.config import find_config, read_config
+        from cnnstat.budgets.config import read_config
 
         limits = self._limits()
-        config = find_config(Path.cwd()) if self.config is None else read_config(self.config)
+        config = self._found(limits) if self.config is None else read_config(self.config)
         named = {check.name: check for check in config.checks} if config else {}
         if not limits and (not named or (config is None and self.names)):
             _nothing(self.names, config)
@@ -99,7 +99,24 @@ class Asked:
                 "of the configuration",
                 hint="say it there, or give a specification with --max-macs or another limit",
             )
+        if checks and all(check.place is None for check in checks):
+            config = None  # Nor is its baseline any business of a model of the command line.
         return Order(tuple(checks) or tuple(named.values()), config, all=not self.names)
+
+    def _found(self, limits: tuple[Limit, ...]) -> Config | None:
+        """The configuration around us; a broken one stops nobody who brings model and limits."""
+        from cnnstat.budgets.config import find_config
+
+        try:
+            return find_config(Path.cwd())
+        except ConfigError as error:
+            if not (limits and self.names):
+                raise
+            tell(
+                "cnnstat: note: the configuration cannot be read, so the limits of the command line "
+                f"are held alone: {error.message}"
+            )
+            return None
 
     def _limits(self) -> tuple[Limit, ...]:
         from cnnstat.budgets.limits import Limit
@@ -114,10 +131,12 @@ class Asked:
         return tuple(found)
 
     def _of_config(self, check: Check, limits: tuple[Limit, ...]) -> Check:
-        """What the command line says goes before what the configuration says."""
+        """What the command line says goes before what the configuration says, and is meant to hold."""
+        if not limits:
+            return check
         given = {limit.metric.name for limit in limits}
         kept = tuple(limit for limit in check.limits if limit.metric.name not in given)
-        return replace(check, limits=(*kept, *limits))
+        return replace(check, limits=(*kept, *limits), level="error")
 
     def _of_spec(self, spec: str, limits: tuple[Limit, ...]) -> Check:
         from cnnstat.budgets.limits import Check

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,13 +67,16 @@ class CheckOutputs:
         if quiet:
             return
         if not any(map(carries_notes, self.formats)):
-            _tell_notes(outcome.notes())
+            _tell_notes(outcome)
         for path in documents:
             tell(f"wrote {path}")
 
 
-def _tell_notes(notes: Iterable[str]) -> None:
-    for note in notes:
+def _tell_notes(outcome: Outcome) -> None:
+    for result in outcome.results:
+        for note in result.notes:
+            tell(f"cnnstat: note: {result.name}: {note}")
+    for note in outcome.notes():
         tell(f"cnnstat: note: {note}")
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cnnstat.cli import options
-from cnnstat.cli.output import Outputs, exit_codes
+from cnnstat.cli.output import Outputs, exit_codes, stdout_kept
 from cnnstat.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,7 +94,7 @@ def _checked(
             hint="give the model's name instead",
         )
     # What the model prints must not end up in the document on the standard output.
-    with redirect_stdout(sys.stderr):
+    with stdout_kept():
         from cnnstat.opinions.crosscheck import ENGINES, crosscheck
 
         return crosscheck(

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -189,6 +189,29 @@ def tell_notes(report: Report) -> None:
 
 
 @contextmanager
+def stdout_kept() -> Iterator[None]:
+    """While a model's code runs, what it or its child processes print goes to the standard error.
+
+    The standard output belongs to the document.
+    """
+    try:
+        sys.stdout.flush()
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except (OSError, ValueError):  # one of them is closed
+        kept = -1
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if kept >= 0:
+            with suppress(OSError, ValueError, AttributeError):
+                sys.__stdout__.flush()  # type: ignore[union-attr]
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+@contextmanager
 def exit_codes(verbose: bool) -> Iterator[None]:
     """Turn whatever goes wrong into one line on the standard error and exit code 2."""
     try:
@@ -204,6 +227,8 @@ def exit_codes(verbose: bool) -> Iterator[None]:
     except Exception as error:
         kind = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         fail(f"unexpected {kind} (this is a bug; -v shows the traceback)", verbose)
+    except BaseException as error:  # pytest.skip and its like are no Exception
+        fail(f"the model's code raised {type(error).__name__}: {error}", verbose)
 
 
 def fail(message: str, verbose: bool) -> NoReturn:

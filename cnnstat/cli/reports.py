@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnstat.cli.output import stdout_kept
 from cnnstat.errors import InputError, ReportError
 from cnnstat.pause import no_collection
 
@@ -30,7 +30,7 @@ def report_of(
 
     if not is_report(spec):
         # What the model prints must not end up in the document on the standard output.
-        with no_collection(), redirect_stdout(sys.stderr):
+        with no_collection(), stdout_kept():
             from cnnstat.analysis import analyze
 
             return analyze(

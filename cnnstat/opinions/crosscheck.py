@@ -37,8 +37,8 @@ def crosscheck(
 ) -> CrossCheck:
     """What other engines count for the same model and inputs, every difference with its kind.
 
-    `model`, `inputs`, `batch` and `resolution` are as in `analyze`; a module comes back untouched. `engines` are
-    `"fvcore"` (`fvcore.nn.FlopCountAnalysis`) and `"flop-counter"` (torch's `FlopCounterMode`).
+    `model`, `inputs`, `batch` and `resolution` are as in `analyze`; a module comes back untouched.
+    `engines` are `"fvcore"` (`fvcore.nn.FlopCountAnalysis`) and `"flop-counter"` (torch's `FlopCounterMode`).
     An engine that cannot run the model gives no opinion, and says why.
 
     Raises a `CnnstatError` where cnnstat itself cannot measure the model.

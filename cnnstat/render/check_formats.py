@@ -27,7 +27,7 @@ def format_for(path: Path) -> str:
 
 
 def carries_notes(name: str) -> bool:
-    """Whether the format holds what is to be known of the baseline."""
+    """Whether the format holds what is to be known of the baseline and of each check."""
     return name in ("github", "junit") or renderer(name).carries_notes
 
 

@@ -66,7 +66,7 @@ def _of_result(outcome: Outcome, result: CheckResult) -> Iterator[Annotation]:
     if result.status == "unknown":
         yield Annotation(kind, title, result.explain(), result.check.place)
         return
-    if result.status == "passed" and result.changes:
+    if result.status == "passed" and (result.changes or result.notes):
         yield Annotation("notice", title, (*result.movement, *result.notes), result.check.place)
     for finding in result.exceeded if result.status == "exceeded" else ():
         place = finding.broken[0].rule.place

@@ -41,10 +41,18 @@ def check_junit(outcome: Outcome) -> str:
         "<testsuites>",
         f" <testsuite{suite}>",
         *(line for case in cases for line in _case(case)),
+        *_notes(outcome),
         " </testsuite>",
         "</testsuites>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _notes(outcome: Outcome) -> Iterator[str]:
+    """What is to be known of the baseline, as the output of the suite: last, where the schema has it."""
+    notes = "\n".join(map(_xml, outcome.notes()))
+    if notes:
+        yield f"  <system-out>{notes}</system-out>"
 
 
 def _cases(outcome: Outcome, result: CheckResult) -> Iterator[Case]:
@@ -71,7 +79,7 @@ def _of_finding(
         tag = "failure" if fails else "system-out"
         lines = (*finding.explain(), *result.movement_of([finding]), *result.notes)
     else:
-        lines = result.movement_of([finding])
+        lines = (*result.movement_of([finding]), *result.notes)
         tag = "system-out" if lines else ""
     if finding.exceeded and finding.broken[0].rule.place:
         attributes = {**attributes, "line": str(finding.broken[0].rule.place.line)}

@@ -77,7 +77,13 @@ def _text(
 
 
 def _sign(outcome: Outcome) -> str:
-    return {0: "✅", 1: "❌", 2: "⚠️"}[outcome.code]
+    """How it went, whatever the exit code is told to be."""
+    fate = outcome.update.fate if outcome.update else ""
+    if outcome.status == "unknown" or fate == "impossible":
+        return "⚠️"
+    if outcome.status == "exceeded" or fate == "refused":
+        return "❌"
+    return "⚠️" if outcome.warned else "✅"
 
 
 def _details(summary: str, body: str) -> str:

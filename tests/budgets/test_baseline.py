@@ -169,3 +169,17 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with pytest.raises(ConfigError, match="no regular file"):
         read_baseline(pipe, "pipe.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"schema": 1, "checks": {"n": {"macs": 1}, "n": {"macs": 9}}}', "'n' stands there twice"),
+        ('{"schema": 1, "checks": {"n": {"macs": 1' + "0" * 30 + "}}}", "expected a count"),
+    ],
+)
+def test_a_merge_that_kept_both_and_absurd_numbers(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        read_baseline(path, "baseline.json")

@@ -172,3 +172,47 @@ def test_quotes_of_two_conventions_are_not_compared() -> None:
     result = evaluate(other, growth={"quoted": "0%"}, baseline=baseline)
     assert result.findings[0].before is None
     assert evaluate(net(STEM), growth={"quoted": "0%"}, baseline=baseline).findings[0].before
+
+
+def test_a_baseline_that_quotes_another_convention_is_named_as_that() -> None:
+    (quoted,) = evaluate(net(STEM), {"quoted": "1 M"}).check.metrics
+    baseline = Entry.of(net(STEM, torch="2.13.0"), [quoted])
+    doubled = replace(STEM, quoted=2 * STEM.quoted)
+    other = replace(net(doubled, torch="2.14.0"), convention="fvcore")
+    result = evaluate(other, growth={"quoted": "0%"}, baseline=baseline, name="a")
+    # A version is to blame for nothing here, and no layer moved.
+    assert result.notes == (
+        "the baseline of a has quoted of another convention, macs, which cannot be compared with "
+        "fvcore; run `cnnstat check --update` and commit the file",
+        "convention is fvcore, and was macs when the baseline was made",
+    )
+    assert result.changes == ()
+
+
+def test_what_is_exceeded_where_nothing_moved_names_the_heaviest_layers() -> None:
+    same = evaluate(net(STEM, HEAD), {"params": 1}, baseline=Entry.of(net(STEM, HEAD)))
+    assert same.movement == ("heaviest in params: stem 216 (70.6 %), head 90 (29.4 %)",)
+    # The baseline knows nothing of the bytes that are moved.
+    moving = net(module("mover", "Mover", "linear", work=Work(moved=64)))
+    lacking = evaluate(moving, {"moved-bytes": 1}, baseline=Entry.of(moving))
+    assert lacking.findings[0].before is None
+    assert lacking.movement == ("heaviest in moved bytes: mover 64 B (100.0 %)",)
+
+
+def test_each_metric_names_the_layers_that_explain_it() -> None:
+    # Other channels, and as many activations as before.
+    narrow = conv("stem", "standard", (1, 1, 8, 8), (1, 8, 8, 8), 3)  # 72 parameters
+    limits = {"params": 1, "activations": 1}
+    result = evaluate(net(STEM), limits, baseline=Entry.of(net(narrow)))
+    first, second, _ = result.movement
+    assert first.startswith("largest change: stem +144 params")
+    assert second == "heaviest in activations: stem 512 (100.0 %)"
+    assert evaluate(net(STEM), {"params": 216}, baseline=Entry.of(net(STEM))).movement == ()
+
+
+def test_operations_are_allowed_in_either_spelling() -> None:
+    allowed = ["mylib::fused", "mylib.mix"]
+    result = evaluate(unknown(), {"macs": "1 T"}, uncounted=allowed)
+    assert result.status == "passed"
+    assert "without a rule, as allowed: mylib.fused ×3" in result.notes
+    assert evaluate(unknown(), {"macs": "1 T"}, uncounted=["mylib:fused"]).status == "unknown"

@@ -139,8 +139,8 @@ def test_the_nearest_folder_above_that_has_one(tmp_path: Path) -> None:
     assert found.path == tmp_path / "src" / "cnnstat.toml"
 
 
-def test_its_own_file_goes_first(tmp_path: Path) -> None:
-    config(tmp_path, WHOLE)
+def test_a_pyproject_without_cnnstat_is_no_second_configuration(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
     config(tmp_path, "[[check]]\nmodel = 'a'\nmax.params = 1\n", "cnnstat.toml")
     found = find_config(tmp_path)
     assert found is not None
@@ -315,3 +315,12 @@ def test_a_baseline_that_can_be_none(tmp_path: Path, given: str, words: str) -> 
     with pytest.raises(ConfigError, match=words) as caught:
         config(tmp_path, f'baseline = "{given}"\n', "cnnstat.toml")
     assert caught.value.message.startswith("cnnstat.toml:1: ")
+
+
+def test_two_configurations_in_one_folder_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "cnnstat.toml").write_text('[[check]]\nmodel = "a"\nmax = {macs = 1}\n')
+    (tmp_path / "pyproject.toml").write_text(
+        '[[tool.cnnstat.check]]\nmodel = "b"\nmax = {macs = 1}\n'
+    )
+    with pytest.raises(ConfigError, match="both configure cnnstat"):
+        find_config(tmp_path)

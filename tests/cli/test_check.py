@@ -442,3 +442,69 @@ def test_a_report_on_the_standard_input() -> None:
     out, err = process.communicate(Path("little.json").read_bytes(), timeout=60)
     assert (process.returncode, err) == (0, b"")
     assert out.decode().splitlines()[-1] == "1 check passed."
+
+
+# The command line beside a configuration
+
+
+def test_a_limit_of_the_command_line_holds_whatever_the_level_of_the_check(run: Run) -> None:
+    for level in ("off", "warn", "error"):
+        configure(CONFIG.format(params=PARAMS) + f"level = '{level}'\n")
+        result = run("check", "little", "--max-macs", 1)
+        assert result.code == 1
+        assert (
+            "--max-macs of the command line, with the rest of the check little at pyproject.toml:3, "
+            "at level error"
+        ) in " ".join(result.out.split())
+        assert run("check", "little", "--max-macs", MACS).code == 0
+    configure(CONFIG.format(params=1) + "level = 'off'\n")
+    assert "of the command line" not in run("check", "little").out
+
+
+@pytest.mark.parametrize("content", ["[tool.cnnstat]\nbaselin = 1\n", "[tool.cnnstat\n"])
+def test_a_broken_configuration_nearby_does_not_stop_a_model_of_the_command_line(
+    run: Run, content: str
+) -> None:
+    configure(content)
+    result = run("check", "little.json", "--max-params", PARAMS)
+    assert result.code == 0
+    assert result.err.startswith("cnnstat: note: the configuration cannot be read, so the limits")
+    assert "pyproject.toml:" in result.err
+    assert run("check", "little.json", "--max-params", PARAMS - 1).code == 1
+    # One that is asked for is another matter, and so are checks by name.
+    asked = run("check", "little.json", "--max-params", PARAMS, "--config", "pyproject.toml")
+    assert asked.error.startswith("cnnstat: error: pyproject.toml:")
+    for args in ((), ("little",), ("--max-params", PARAMS)):
+        assert run("check", *args).error.startswith("cnnstat: error: pyproject.toml:")
+
+
+def test_a_model_of_the_command_line_reads_no_baseline(run: Run) -> None:
+    configure(CONFIG.format(params=PARAMS))
+    Path("cnnstat-baseline.json").write_text("broken")
+    result = run("check", "little.json", "--max-params", PARAMS)
+    assert (result.code, result.err) == (0, "")
+    assert "baseline" not in result.out
+    both = run("check", "little", "little.json", "--max-params", PARAMS)
+    assert "cnnstat-baseline.json:1: not a baseline" in both.error
+
+
+def test_notes_of_checks_stand_beside_csv(run: Run) -> None:
+    args = ("gappy.json", "--max-params", "1G", "-f", "csv")
+    args += ("--uncounted", "mylib::fused", "--uncounted", "mylib.mix")
+    result = run("check", *args)
+    assert result.code == 0
+    note = "cnnstat: note: gappy.json: without a rule, as allowed: mylib.fused ×3\n"
+    assert note in result.err
+    assert run("check", *args, "-q").err == ""
+
+
+def test_no_output_takes_the_place_of_what_is_read() -> None:
+    configure(CONFIG.format(params=PARAMS))
+    installed("--update")
+    for name in ("cnnstat-baseline.json", "pyproject.toml"):
+        before = Path(name).read_bytes()
+        for args in ((), ("--update",), ("saved.json", "--max-macs", "1")):
+            done = installed(*args, "-f", "json", "-o", name)
+            assert done.returncode == 2
+            assert "would overwrite what is read" in done.stderr
+        assert Path(name).read_bytes() == before

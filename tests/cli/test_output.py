@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -106,3 +107,31 @@ def test_a_terminal_gets_its_width_and_colours(saved: Path, columns: int) -> Non
         assert "\x1b[" in decoded
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in decoded.splitlines()]
     assert max(map(width, lines)) in range(columns - 15, columns + 1)
+
+
+def test_what_a_model_and_its_children_print_is_not_in_the_document(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(
+        "import os, subprocess, sys\n"
+        "from torch import nn\n"
+        "def build():\n"
+        "    print('a')\n"
+        "    os.write(1, b'b\\n')\n"
+        "    subprocess.run(['echo', 'c'])\n"
+        "    sys.__stdout__.write('d\\n')\n"
+        "    return nn.Linear(2, 3)\n"
+    )
+    process = start("summary", f"{tmp_path}/loud.py:build", "-i", "1x2", "--json")
+    out, err = process.communicate(timeout=60)
+    assert json.loads(out)["totals"]["macs"] == 6
+    assert {b"a", b"b", b"c", b"d"} <= set(err.split())
+
+
+def test_what_is_no_exception_is_one_line_and_2(tmp_path: Path) -> None:
+    (tmp_path / "skips.py").write_text(
+        "import pytest\ndef build():\n    return pytest.importorskip('nonexistent_package')\n"
+    )
+    for args in (("summary",), ("check", "--max-macs", "1")):
+        process = start(args[0], f"{tmp_path}/skips.py:build", *args[1:], "-i", "1x2")
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 2, (args, out, err)
+        assert b"Traceback" not in err

@@ -7,15 +7,16 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from cnnstat.budgets.baseline import Entry
 from cnnstat.budgets.budget import CheckResult, evaluate, evaluate_check
 from cnnstat.budgets.limits import Check, Growth, Level, Limit, Place
-from cnnstat.budgets.outcome import Outcome
+from cnnstat.budgets.outcome import Fate, Outcome, Update
 from cnnstat.render.base import View
-from cnnstat.render.check_formats import CHECK_FORMATS, check_text, format_for
+from cnnstat.render.check_formats import CHECK_FORMATS, carries_notes, check_text, format_for
 from cnnstat.render.check_markdown import MARKER, check_markdown
 from cnnstat.render.table import width
 from cnnstat.report import Report
@@ -302,7 +303,7 @@ def test_junit_has_a_case_for_each_metric() -> None:
     }
     states = [
         (case.attrib["classname"], case.attrib["name"], [child.tag for child in case])
-        for case in suite
+        for case in suite.findall("testcase")
     ]
     assert states == [
         ("cnnstat.mobile", "params", ["failure"]),
@@ -325,7 +326,7 @@ def test_junit_is_well_formed_whatever_the_names() -> None:
     text = check_text(mixed(hostile), "junit", View())
     suite = ET.fromstring(text.encode())[0]
     assert suite[0].attrib["classname"].startswith("cnnstat.a|b <b>&amp;</b>")
-    assert len(suite) == 7
+    assert len(suite.findall("testcase")) == 7
 
 
 @pytest.mark.parametrize("format", CHECK_FORMATS)
@@ -350,3 +351,78 @@ def test_what_the_command_line_limits_has_no_place() -> None:
     first, *_ = check_text(outcome, "github", View()).splitlines()
     assert set(properties(first)[1]) == {"title"}
     assert ET.fromstring(check_text(outcome, "junit", View()))[0][0].get("file") is None
+
+
+# Notes
+
+
+NOTE = "without a rule, as allowed: mylib.fused ×3"
+
+
+def allowed() -> Outcome:
+    """It passes without a baseline, and there is something to know of it."""
+    result = evaluate(
+        unknown(), {"params": "1 G"}, uncounted=["mylib.fused", "mylib.mix"], name="a"
+    )
+    assert (result.status, result.changes) == ("passed", ())
+    return Outcome(results=(result,), missing=("a",), vanished=("old",))
+
+
+@pytest.mark.parametrize("format", [name for name in CHECK_FORMATS if carries_notes(name)])
+def test_a_format_that_carries_notes_has_them_all(format: str) -> None:
+    outcome = allowed()
+    plain = " ".join(check_text(outcome, format, View()).replace("\\", "").split())
+    for note in (NOTE, "no baseline for a;", "gone: the baseline has old"):
+        assert note in plain.replace("$times$", "×").replace("texttimes ", "×"), format
+
+
+def test_junit_has_the_notes_as_output() -> None:
+    suite = ET.fromstring(check_text(allowed(), "junit", View()))[0]
+    case, last = suite
+    assert case[0].tag == "system-out"
+    assert NOTE in str(case[0].text)
+    assert (last.tag, str(last.text).splitlines()) == ("system-out", list(allowed().notes()))
+    written = Update(fate="written", added=("a",))
+    outcome = replace(allowed(), update=written, baseline="b.json")
+    suite = ET.fromstring(check_text(outcome, "junit", View()))[0]
+    assert str(suite[-1].text).endswith("wrote b.json; commit it")
+    bare = ET.fromstring(check_text(Outcome(results=()), "junit", View()))[0]
+    assert list(bare) == []
+
+
+def test_a_passing_check_with_something_to_know_is_a_notice() -> None:
+    first, *_ = check_text(allowed(), "github", View()).splitlines()
+    kind, given, text = properties(first)
+    assert (kind, given["title"]) == ("notice", "cnnstat: a")
+    assert NOTE in text
+
+
+# The sign
+
+
+@pytest.mark.parametrize("exit_zero", [False, True])
+@pytest.mark.parametrize(
+    ("most", "level", "sign"),
+    [("1 G", "error", "✅"), (1, "error", "❌"), (1, "warn", "⚠️"), (1, "off", "✅")],
+)
+def test_the_sign_says_how_it_went(
+    most: str | int, level: Level, sign: str, exit_zero: bool
+) -> None:
+    results = (checked("a", net(8), {"params": most}, level=level),)
+    outcome = Outcome(results=results, exit_zero=exit_zero)
+    assert f"\n## {sign} " in check_markdown(outcome)
+
+
+def test_the_sign_of_what_was_not_written() -> None:
+    passed = (checked("a", net(8), {"params": "1 G"}),)
+    for fate, sign in {"refused": "❌", "impossible": "⚠️", "written": "✅"}.items():
+        update = Update(fate=cast(Fate, fate))
+        assert f"\n## {sign} " in check_markdown(Outcome(results=passed, update=update))
+    assert "\n## ⚠️ " in check_markdown(replace(mixed(), exit_zero=True))
+
+
+def test_the_verdict_lists_with_commas() -> None:
+    limits: dict[str, str | int] = {"params": 1, "macs": 1, "flops": 1}
+    two = checked("b", net(8), {"params": 1, "macs": 1})
+    outcome = Outcome(results=(checked("a", net(8), limits), two))
+    assert "failed: a params, MACs and FLOPs, b params and MACs." in outcome.verdict()
