@@ -193,4 +193,6 @@ def test_a_decoder_of_175_billion_parameters(tmp_path: Path) -> None:
 
 def test_a_resolution_of_table_7() -> None:
     # Howard et al. 2017, table 7: 1.0 MobileNet-160 takes 290 million mult-adds.
-    assert round(cnnstat.analyze("zoo:mobilenet_v1", resolution=160).totals.macs / 1e6) == 290
+    assert (
+        cnnstat.analyze("zoo:mobilenet_v1", resolution=160).totals.macs // 10**6 == 290
+    )  # cut off

@@ -72,6 +72,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def installed(*args: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """The command as it is installed."""
     command = Path(sys.executable).with_name("cnnstat")
+    # Named, because readline, which pytest loads, sets COLUMNS behind Python's back.
+    options.setdefault("env", dict(os.environ))
     return subprocess.run(
         [str(command), "check", *map(str, args)],
         capture_output=True,
