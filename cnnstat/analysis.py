@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from cnnstat import __version__
-from cnnstat.convention import convention_named
+from cnnstat.conventions import convention_named
 from cnnstat.counting import count
 from cnnstat.errors import InputError, SpecError
 from cnnstat.inputs import Inputs, InputSpec

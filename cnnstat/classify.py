@@ -17,7 +17,7 @@ from cnnstat.kinds import DATA_MOVEMENT
 from cnnstat.record import ModuleInfo, OpCall, TensorSpec, Trace
 from cnnstat.report import Work
 from cnnstat.rules import ZERO, rule_for
-from cnnstat.rules.convolution import is_transposed
+from cnnstat.shapes import is_transposed
 
 _PRODUCTS = frozenset(f"aten.{op}" for op in "matmul bmm baddbmm".split())
 _GATES = frozenset("sigmoid hardsigmoid hardtanh clamp tanh".split())

@@ -16,7 +16,7 @@ from cnnstat.classify import (
     kinds_of_users,
     layer_kind,
 )
-from cnnstat.convention import convention_named
+from cnnstat.conventions import convention_named
 from cnnstat.dataflow import standing
 from cnnstat.kinds import DATA_MOVEMENT, KINDS, SQUEEZE_EXCITATION
 from cnnstat.notes import notes_on

@@ -48,7 +48,7 @@ Roles = tuple[str, ...]
 def _roles(trace: Trace, kinds: Kinds) -> dict[int, set[str]]:
     roles: defaultdict[int, set[str]] = defaultdict(set)
     forward = [call for call in trace.ops if call.phase == "forward"]
-    makers = {call.index for call in forward if _makes_channels(call)}
+    makers = {call.index for call in forward if _makes_channels(call, kinds.of_op.get(call.index))}
     _from_outputs(forward, makers, _storages(trace.outputs), roles)
     _from_inputs(forward, makers, _storages(trace.inputs), roles)
     for index in _excited(forward, kinds):
@@ -60,15 +60,10 @@ def _storages(specs: Iterable[TensorSpec]) -> set[int]:
     return {spec.storage for spec in specs if spec.storage >= 0}
 
 
-def _makes_channels(call: OpCall) -> bool:
+def _makes_channels(call: OpCall, kind: str | None) -> bool:
+    """Not a depthwise convolution, where each channel of the input makes its own of the output."""
     rule = rule_for(call.op)
-    return rule is not None and rule.family in _MAKES_CHANNELS and not _is_depthwise(call)
-
-
-def _is_depthwise(call: OpCall) -> bool:
-    """Each channel of the output is made of one of the input."""
-    weight, groups = call.args.get("weight"), call.get("groups", 1)
-    return isinstance(weight, TensorSpec) and weight.shape[:1] == (groups,) and groups > 1
+    return rule is not None and rule.family in _MAKES_CHANNELS and kind != "depthwise"
 
 
 def _from_outputs(

@@ -20,7 +20,7 @@ import pytest
 from packaging.version import Version
 
 import cnnstat
-from cnnstat.convention import CONVENTIONS, requote
+from cnnstat.conventions import CONVENTIONS, requote
 from cnnstat.report import Report
 from tests.other_tools import BATCHED, SMALL, TOOLS, build, shape_of
 

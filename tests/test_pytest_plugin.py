@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from cnnstat import pytest_plugin
+from tests.odd import ODD
 
 NET = """\
 import pytest
@@ -26,26 +28,14 @@ class Net(nn.Module):
 INPUT = (1, 3, 8, 8)
 """
 
-ODD = """
-@torch.library.custom_op("mylib::fused", mutates_args=())
-def fused(x: torch.Tensor) -> torch.Tensor:
-    return x.clone()
-
-@fused.register_fake
-def _(x):
-    return torch.empty_like(x)
-
-class Odd(Net):
-    def forward(self, x):
-        return fused(super().forward(x))
-"""
-
 
 def pytest_run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """pytest as a user of the installed package starts it."""
+    """pytest as a user of the installed package starts it, at home: it prints more where `CI` is set."""
+    env = {name: text for name, text in os.environ.items() if name not in {"CI", "BUILD_NUMBER"}}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", *args],
         cwd=folder,
+        env=env,
         capture_output=True,
         text=True,
         encoding="utf-8",

@@ -29,7 +29,7 @@ from typing import Any
 from cnnstat.budgets.config_table import ConfigTable, kind
 from cnnstat.budgets.limits import LEVELS, METRICS, Check, Growth, Limit
 from cnnstat.budgets.toml_lines import Key, TomlLines
-from cnnstat.convention import CONVENTIONS
+from cnnstat.conventions import CONVENTIONS
 from cnnstat.errors import CnnstatError, ConfigError
 from cnnstat.inputs import parse_input
 

@@ -63,7 +63,7 @@ def report_of(
     report = read_saved(spec)
     if convention in (None, report.convention):
         return report
-    from cnnstat.convention import requote
+    from cnnstat.conventions import requote
 
     return requote(report, convention)
 

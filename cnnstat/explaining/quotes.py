@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnnstat.convention import CONVENTIONS, requote
+from cnnstat.conventions import CONVENTIONS, requote
+from cnnstat.conventions.base import Convention
 from cnnstat.errors import ReportError
 from cnnstat.explaining.explanation import SCHEMA
 from cnnstat.kinds import SQUEEZE_EXCITATION
-from cnnstat.quoting import Convention
 from cnnstat.report import Report
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from cnnstat.convention import CONVENTIONS
+from cnnstat.conventions import CONVENTIONS
 from cnnstat.opinions.base import CONVENTION, COUNTED_AS_ZERO, ERROR, Opinion
 from cnnstat.record import OpCall
 from cnnstat.report import Layer, Tally

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cnnstat.convention import CONVENTIONS
+from cnnstat.conventions import CONVENTIONS
 from cnnstat.render.base import View
 from cnnstat.render.rows import Row, Selection
 from cnnstat.render.table import Column, Line, Table, visible

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from cnnstat.convention import CONVENTIONS
+from cnnstat.conventions import CONVENTIONS
 from cnnstat.errors import OutputError
 from cnnstat.kinds import KINDS
 from cnnstat.render.base import View

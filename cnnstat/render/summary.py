@@ -66,7 +66,7 @@ def totals(report: Report) -> list[Total]:
         line("activations", total.activations, bound, "outputs of convolution, linear and matmul"),
     ]
     if report.convention != "macs":
-        # The short meaning fits beside the number; what is included is in `cnnstat.convention`.
+        # The short meaning fits beside the number; what is included is in `cnnstat.conventions`.
         meaning = f"as {visible(report.convention)} counts"
         lines.append(line(convention_title(report), total.quoted, bound, meaning))
     return lines

@@ -36,7 +36,7 @@ def _derive(call: OpCall) -> Derivation:
         Letter("E", q[-1], f"width of queries and keys: {sizes(q)}"),
         Letter("V", v[-1], f"width of values: {sizes(v)}"),
     )
-    masked = any(call.get(name) for name in ("attn_mask", "attn_bias", "is_causal"))
+    masked = _masked(call)
     formulas = {
         "macs": "B·L·S·(E + V)",
         "adds": "2·B·L·S + B·L·S" if masked else "2·B·L·S",
@@ -50,6 +50,10 @@ def _derive(call: OpCall) -> Derivation:
     ):
         formulas["muls"] = "B·L·E + B·S·E"
     return Derivation(formulas, named)
+
+
+def _masked(call: OpCall) -> bool:
+    return any(call.get(name) for name in ("attn_mask", "attn_bias", "is_causal"))
 
 
 def _repeats(call: OpCall) -> int:
@@ -74,7 +78,7 @@ def attention(call: OpCall) -> Work:
     What flex_attention's own functions do to a score is not seen, and not counted.
     """
     q, k, v = call.inputs[:3]
-    masked = any(call.get(name) for name in ("attn_mask", "attn_bias", "is_causal"))
+    masked = _masked(call)
     repeats = _repeats(call)
     batch = elements(call.output.shape[:-2])  # leading sizes may be broadcast
     # Queries and keys by the fourth root each, as the unfused form of torch does.

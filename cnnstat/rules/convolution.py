@@ -10,27 +10,7 @@ from cnnstat.record import OpCall
 from cnnstat.report import Work
 from cnnstat.rules.base import counts, elements, tensor, times
 from cnnstat.rules.derivation import Derivation, Letter, sizes
-
-_TRANSPOSED = tuple(f"aten.conv_transpose{n}d" for n in (1, 2, 3))
-
-
-def is_transposed(call: OpCall) -> bool:
-    """Whether a call to any of the convolution operations is transposed."""
-    return bool(call.get("transposed", call.op in _TRANSPOSED))
-
-
-def conv_macs(x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], transposed: bool) -> int:
-    """MACs from the shapes of input, weight and output.
-
-    The weight of a convolution is (K, C/g, k…), that of a transposed one (C, K/g, k…): each of its
-    elements is used once at each output position, or at each input position where it is transposed.
-    Padding is counted as work: `Conv2d` does it.
-    """
-    dims = len(w) - 2
-    batch = elements(y[: -(dims + 1)])  # 1 for an input without a batch
-    positions = (x if transposed else y)[-dims:]
-    return batch * elements(positions) * elements(w)
-
+from cnnstat.shapes import TRANSPOSED, conv_macs, is_transposed
 
 _KERNEL = {1: ("k",), 2: ("kh", "kw"), 3: ("kd", "kh", "kw")}
 _POSITIONS = {1: ("",), 2: ("h", "w"), 3: ("d", "h", "w")}
@@ -95,7 +75,7 @@ def derive(call: OpCall) -> Derivation:
     "aten.mkldnn_convolution",
     "aten.convolution_overrideable",
     *(f"aten.conv{n}d" for n in (1, 2, 3)),
-    *_TRANSPOSED,
+    *TRANSPOSED,
     family="convolution",
     formula="N·K·(C/g)·k·o MACs; transposed: N·C·(K/g)·k·i; bias: one addition an output element",
     source="Howard et al. 2017, MobileNets (arXiv 1704.04861), section 3.1, with groups",

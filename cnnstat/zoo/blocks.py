@@ -43,10 +43,9 @@ def conv_bn(
 
     `padding` is by default half the kernel, which keeps the size at stride 1.
     """
-    sizes = (kernel, kernel) if isinstance(kernel, int) else kernel
-    pad = (sizes[0] // 2, sizes[1] // 2) if padding is None else padding
+    pad = _half(kernel) if padding is None else padding
     layers: dict[str, nn.Module] = {
-        "conv": nn.Conv2d(inputs, outputs, sizes, stride, pad, groups=groups, bias=False),
+        "conv": nn.Conv2d(inputs, outputs, kernel, stride, pad, groups=groups, bias=False),
         "norm": nn.BatchNorm2d(outputs),
     }
     if act is not None:
@@ -64,10 +63,14 @@ def conv_relu(
     groups: int = 1,
 ) -> nn.Sequential:
     """A convolution with bias and ReLU, as before batch norm came."""
-    sizes = (kernel, kernel) if isinstance(kernel, int) else kernel
-    pad = (sizes[0] // 2, sizes[1] // 2) if padding is None else padding
-    conv = nn.Conv2d(inputs, outputs, sizes, stride, pad, groups=groups)
+    pad = _half(kernel) if padding is None else padding
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, pad, groups=groups)
     return sequence({"conv": conv, "relu": relu()})
+
+
+def _half(kernel: int | tuple[int, int]) -> tuple[int, int]:
+    height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+    return height // 2, width // 2
 
 
 class Branches(nn.Module):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -232,18 +231,15 @@ def test_what_is_not_utf8(tmp_path: Path) -> None:
 
 
 def test_a_huge_file_is_refused_at_once(tmp_path: Path) -> None:
-    (tmp_path / "cnnstat.toml").write_text("# x\n" * 2_500_000)
-    start = time.perf_counter()
+    with (tmp_path / "cnnstat.toml").open("wb") as file:
+        file.truncate(2**40)  # A hole of 1 TiB: no machine reads it to the end.
     with pytest.raises(ConfigError, match=r"^cnnstat.toml:1: larger than 1 MiB"):
         find_config(tmp_path)
-    assert time.perf_counter() - start < 0.5
 
 
-def test_a_large_file_is_read_in_time(tmp_path: Path) -> None:
+def test_a_large_file_is_read(tmp_path: Path) -> None:
     text = "".join(f"[[check]]\nmodel = 'm{n}'\nmax.params = {n}\n" for n in range(5000))
-    start = time.perf_counter()
     made = config(tmp_path, text, "cnnstat.toml")
-    assert time.perf_counter() - start < 5
     last = made.checks[-1].limits[0].place
     assert last == Place("cnnstat.toml", 15000)
 

@@ -14,6 +14,7 @@ import pytest
 
 from cnnstat.report import Report
 from tests.cli.conftest import Analyze, Run, start
+from tests.odd import ODD
 from tests.reports import normal, unknown
 
 PARAMS = normal().totals.params
@@ -42,18 +43,6 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.head(self.stem(x))
-
-@torch.library.custom_op("mylib::fused", mutates_args=())
-def fused(x: torch.Tensor) -> torch.Tensor:
-    return x.clone()
-
-@fused.register_fake
-def _(x):
-    return torch.empty_like(x)
-
-class Odd(Net):
-    def forward(self, x):
-        return fused(super().forward(x))
 """
 
 
@@ -65,7 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "little.json").write_text(normal().to_json(), encoding="utf-8")
     (tmp_path / "gappy.json").write_text(unknown().to_json(), encoding="utf-8")
-    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "net.py").write_text(NET + ODD)
     return tmp_path
 
 

@@ -6,12 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.odd import ODD
 from tests.reports import huge, normal, unknown
 
 PARAMS = normal().totals.params
@@ -32,18 +32,6 @@ class Net(nn.Module):
 
 def raising(): raise RuntimeError("no weights\\n::error::here")
 def leaving(): sys.exit(0)
-
-@torch.library.custom_op("mylib::fused", mutates_args=())
-def fused(x: torch.Tensor) -> torch.Tensor:
-    return x.clone()
-
-@fused.register_fake
-def _(x):
-    return torch.empty_like(x)
-
-class Odd(Net):
-    def forward(self, x):
-        return fused(super().forward(x))
 """
 
 
@@ -57,7 +45,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     for name, report in (("little", normal()), ("gappy", unknown()), ("huge", huge())):
         (folder / f"{name}.json").write_text(report.to_json(), encoding="utf-8")
-    (folder / "net.py").write_text(NET)
+    (folder / "net.py").write_text(NET + ODD)
     return folder
 
 
@@ -260,9 +248,7 @@ def test_a_hostile_configuration_is_one_line(project: Path, text: str) -> None:
     (project / "away").symlink_to(outside)
     Path("pyproject.toml").write_text(text, encoding="utf-8")
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
-    start = time.perf_counter()
     done = installed("--update", "--allow-increase")
-    assert time.perf_counter() - start < 20
     assert (done.returncode, done.stdout) == (2, "")
     first, *rest = done.stderr.splitlines()
     assert first.startswith("cnnstat: error: ")

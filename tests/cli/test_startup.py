@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -50,16 +49,3 @@ def test_a_saved_report_is_drawn_without_torch_and_pandas(saved: Path, format: s
 
 def test_the_version_loads_neither_rich_nor_pydantic() -> None:
     assert not loaded(RUN.format(args=["--version"])) & {"rich", "pydantic"}
-
-
-def test_the_version_is_not_much_slower_than_typer() -> None:
-    def best(*command: str) -> float:
-        times = []
-        for _ in range(7):
-            start = time.perf_counter()
-            subprocess.run([sys.executable, *command], capture_output=True, check=True)
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    ours, typer = best("-m", "cnnstat", "--version"), best("-c", "import typer")
-    assert ours <= 1.5 * typer

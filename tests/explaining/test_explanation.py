@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 import cnnstat
-from cnnstat.convention import CONVENTIONS, requote
+from cnnstat.conventions import CONVENTIONS, requote
 from cnnstat.errors import SpecError
 from cnnstat.explaining.explanation import explain_layer
 from cnnstat.explaining.quotes import explain_model

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import cnnstat
-from cnnstat.convention import CONVENTIONS
+from cnnstat.conventions import CONVENTIONS
 from cnnstat.explaining.explanation import explain_layer
 from cnnstat.explaining.quotes import explain_model
 from cnnstat.explaining.whatif import what_if

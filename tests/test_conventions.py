@@ -9,9 +9,9 @@ from torch import nn
 
 from cnnstat.analysis import analyze
 from cnnstat.cli.options import ConventionOption
-from cnnstat.convention import CONVENTIONS, convention_named, requote
+from cnnstat.conventions import CONVENTIONS, convention_named, requote
+from cnnstat.conventions.base import Cells, Convention, Remark, Uses, Weights
 from cnnstat.errors import SpecError
-from cnnstat.quoting import Cells, Convention, Remark, Uses, Weights
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.render.base import View
 from cnnstat.render.rows import select
