@@ -92,19 +92,17 @@ def _activations(report: Report, layers: Iterable[Layer], network: Network, rule
     )
 
 
+def _macs_and_products(
+    report: Report, layers: list[Layer], network: Network, rule: CellRule
+) -> int:
+    products = (tally for layer in layers for tally in layer.tallies if tally.rule == "product")
+    return _macs(report, layers, network, rule) + sum(tally.work.other for tally in products)
+
+
 def _macs_and_norms(report: Report, layers: list[Layer], network: Network, rule: CellRule) -> int:
     norms = (tally for layer in layers for tally in layer.tallies if tally.rule == "batch_norm")
-    return _macs(report, layers, network, rule) + sum(tally.written for tally in norms)
-
-
-def _macs_and_sums(report: Report, layers: list[Layer], network: Network, rule: CellRule) -> int:
-    sums = sum(
-        tally.work.other
-        for layer in layers
-        for tally in layer.tallies
-        if tally.rule in ("addition", "product")
-    )
-    return _macs(report, layers, network, rule) + sums
+    # A norm is y = a·x + b once it is trained: as much as one multiply–accumulate for each output.
+    return _macs_and_products(report, layers, network, rule) + sum(tally.written for tally in norms)
 
 
 def _connections(report: Report, layers: list[Layer], network: Network, rule: CellRule) -> int:
@@ -119,9 +117,18 @@ def _params(report: Report, layers: Iterable[Layer], network: Network, rule: Cel
 def _params_and_moments(
     report: Report, layers: list[Layer], network: Network, rule: CellRule
 ) -> int:
+    return _params(report, layers, network, rule) + 2 * _normed_channels(layers)
+
+
+def _params_and_one_moment(
+    report: Report, layers: list[Layer], network: Network, rule: CellRule
+) -> int:
+    return _params(report, layers, network, rule) + _normed_channels(layers)
+
+
+def _normed_channels(layers: Iterable[Layer]) -> int:
     norms = [layer for layer in layers if layer.type.startswith("BatchNorm")]
-    moments = 2 * sum(layer.weights["weight"][0] for layer in norms if "weight" in layer.weights)
-    return _params(report, layers, network, rule) + moments
+    return sum(layer.weights["weight"][0] for layer in norms if "weight" in layer.weights)
 
 
 def _weights(report: Report, layers: Iterable[Layer], network: Network, rule: CellRule) -> int:
@@ -142,6 +149,12 @@ def _bytes(report: Report, layers: list[Layer], network: Network, rule: CellRule
     return _params(report, layers, network, rule) * rule.bits // 8
 
 
+def _bytes_of_millions(
+    report: Report, layers: list[Layer], network: Network, rule: CellRule
+) -> int:
+    return _params(report, layers, network, rule) // 10**6 * 10**6 * rule.bits // 8
+
+
 def _map(report: Report, layers: Iterable[Layer], network: Network, rule: CellRule) -> int:
     """Bytes of the largest output, of those of one height where the row says so."""
     largest = 0
@@ -156,6 +169,16 @@ def _map(report: Report, layers: Iterable[Layer], network: Network, rule: CellRu
     return largest * rule.bits // 8
 
 
+def _map_begun(report: Report, layers: Iterable[Layer], network: Network, rule: CellRule) -> int:
+    """Bytes of maps of the row's height with the most channels that a layer makes of such maps."""
+    widest = 0
+    for layer in layers:
+        for given, made in zip(layer.inputs, layer.outputs, strict=False):
+            if len(given) == len(made) == 4 and given[2] == network.size:
+                widest = max(widest, made[1] * given[2] * given[3])
+    return widest * rule.bits // 8
+
+
 def _se_formula(report: Report, layers: list[Layer], network: Network, rule: CellRule) -> int:
     """Twice the square of the channels, by a ratio of a quarter, for each block."""
     return sum(group.channels**2 for group in report.groups) // 2
@@ -164,23 +187,29 @@ def _se_formula(report: Report, layers: list[Layer], network: Network, rule: Cel
 QUANTITIES: dict[str, _Of] = {
     "macs": _macs,
     "conv_macs": _macs,
+    "macs_and_products": _macs_and_products,
     "macs_and_norms": _macs_and_norms,
-    "macs_and_sums": _macs_and_sums,
     "connections": _connections,
     "flops": _flops,
     "activations": _activations,
     "params": _params,
     "params_and_moments": _params_and_moments,
+    "params_and_one_moment": _params_and_one_moment,
     "weights": _weights,
     "bytes": _bytes,
+    "bytes_of_millions": _bytes_of_millions,
     "map": _map,
+    "map_begun": _map_begun,
     "se_formula": _se_formula,
 }
-"""Multiply–accumulates, of all and of convolutions alone; with one more for each output of a batch norm
-(NASNet's table 2), for each sum or product of two maps (SENet's), for each output that has a bias (LeNet's
-connections); FLOPs; activations; parameters; with the moving mean and variance of norms (Keras); those
-that are no biases and not of normalisation; bytes of the parameters; bytes of the largest output; the formula
-of an article for squeeze-and-excitation, 2·C²·¼."""
+"""Multiply–accumulates, of all and of convolutions alone; with one more for each product of two maps, which
+the scaling of an excitation is (SENet's table 3); with those and one for each output of a batch norm
+(NASNet's and SENet's table 2); with one for each output that has a bias (LeNet's connections); FLOPs;
+activations; parameters; with the moving mean and variance of norms (Keras); with one of the two, so that a
+norm has three numbers a channel (TF-Slim's page of MobileNet); those that are no biases and not of
+normalisation; bytes of the parameters, and of their whole millions (Deep Compression); bytes of the largest
+output; of maps as large as the inputs of layers with the channels of their outputs (MobileNetV2's table 3);
+the formula of an article for squeeze-and-excitation, 2·C²·¼."""
 
 
 def check_parts(report: Report, network: Network, where: str) -> None:

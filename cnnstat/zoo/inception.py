@@ -50,7 +50,9 @@ _BN_INCEPTION = {
 _SLIM = {"4c": (160, 128, 160, 128, 160, 96), "4d": (96, 128, 192, 160, 192, 96)}
 
 
-def googlenet_2014(aux: bool = False, num_classes: int = 1000) -> nn.Module:
+def googlenet_2014(
+    aux: bool = False, separable_stem: bool = False, num_classes: int = 1000
+) -> nn.Module:
     """GoogLeNet: Szegedy et al., "Going Deeper with Convolutions", 2014, arXiv:1409.4842, table 1.
     Input 3×224×224.
 
@@ -58,16 +60,21 @@ def googlenet_2014(aux: bool = False, num_classes: int = 1000) -> nn.Module:
     with biases and 1.583 G. `aux` adds the two auxiliary classifiers of section 5, which run in
     training only (13.4 M parameters, the 51 MiB of published files).
 
-    Deviations: table 1 prints 2.7 K parameters and 34 M operations for the first convolution, which
-    are those of a separable one with depth multiplier 8 (the BN-Inception paper's: 2,712 and
-    34.0 M), where the layer listed, a plain 7×7, has 9,408 and 118.0 M. Its parameters are in
-    K = 1024 and too low from 4a on, too high for 5a; its operations are right but in 5a. The
+    `separable_stem` is the network as its authors ran it: the first convolution is a depthwise
+    separable one, says the Xception paper (arXiv:1610.02357, section 2), and with a depth multiplier
+    of 8, as in BN-Inception, it has the 2.7 K parameters (2,776) and 34 M operations that table 1
+    prints, where the layer listed, a plain 7×7, has 9,472 and 118.0 M. The whole has 6,991,856
+    parameters and the 1.5 G then (1.499).
+
+    Deviations: table 1's parameters are in K = 1024 and too low from 4a on, too high for 5a; its
+    operations are right but in 5a. The separable convolution has one bias, behind its 1×1. The
     normalization's constants, which the paper does not state, are AlexNet's. The softmax is left to
     the loss. torchvision's `googlenet` has 3×3 in place of 5×5, and batch norm.
     """
     one_of("aux", aux, (False, True))
+    one_of("separable_stem", separable_stem, (False, True))
     layers: dict[str, nn.Module] = {
-        "conv1": conv_relu(3, 64, 7, 2),
+        "conv1": _separable(conv_relu(24, 64)) if separable_stem else conv_relu(3, 64, 7, 2),
         "pool1": _halving(),
         "norm1": local_response_norm(),
         "conv2_reduce": conv_relu(64, 64),
@@ -109,7 +116,7 @@ def bn_inception(version: str = "slim", num_classes: int = 1000) -> nn.Sequentia
     one_of("version", version, ("slim", "caffe"))
     slim = version == "slim"
     layers: dict[str, nn.Module] = {
-        "conv1": _separable() if slim else conv_bn(3, 64, 7, 2),
+        "conv1": _separable(conv_bn(24, 64)) if slim else conv_bn(3, 64, 7, 2),
         "pool1": _halving(),
         "conv2_reduce": conv_bn(64, 64),
         "conv2": conv_bn(64, 192, 3),
@@ -124,7 +131,7 @@ def bn_inception(version: str = "slim", num_classes: int = 1000) -> nn.Sequentia
     return sequence(layers | classifier(channels, num_classes))
 
 
-def inception_v3_2015(aux: bool = False) -> nn.Module:
+def inception_v3_2015(aux: bool = False, version: str = "released") -> nn.Module:
     """Inception v3: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception Architecture
     for Computer Vision", 2015, arXiv:1512.00567, tables 1 and 3. Input 3×299×299.
 
@@ -132,13 +139,38 @@ def inception_v3_2015(aux: bool = False) -> nn.Module:
     output of a convolution: 5.713 G without). The paper's table 3 prints 4.8 G, its abstract 5 G.
     `aux` adds the auxiliary classifier (27.2 M parameters), which runs in training only.
 
+    `version` "keras" is the one of Keras in 2016 (github.com/fchollet/deep-learning-models,
+    inception_v3.py), whose trainable parameters the Xception paper's table 3 prints: 23,626,728. Its
+    first three modules are alike, with 32 channels behind the pooling, one 1×1 of the last module of
+    17×17 has 160 channels for 192, and convolutions have a bias, batch norm or not.
+
     Deviations: torchvision's `inception_v3`, the network that was released, whose widths are not
     all in the paper. That one has the auxiliary classifier unless told otherwise, hence the name.
+    The ReLU, which Keras has before the norm, stands behind it.
     """
     one_of("aux", aux, (False, True))
+    one_of("version", version, ("released", "keras"))
     with importable_torchvision():
         from torchvision.models import inception_v3
     network: nn.Module = inception_v3(aux_logits=aux, init_weights=False)
+    return _as_in_keras(network) if version == "keras" else network
+
+
+def _as_in_keras(network: nn.Module) -> nn.Module:
+    """The released network with the widths and the biases that Keras had."""
+    from torchvision.models.inception import BasicConv2d, InceptionA, InceptionB, InceptionC
+
+    # 64 + 64 + 96 + 32 channels behind each of the first three modules, and 384 + 96 + 256 then.
+    network.Mixed_5c = InceptionA(256, pool_features=32)
+    network.Mixed_5d = InceptionA(256, pool_features=32)
+    network.Mixed_6a = InceptionB(256)
+    network.Mixed_6b = InceptionC(736, channels_7x7=128)
+    last = network.get_submodule("Mixed_6e")
+    last.branch7x7dbl_1 = BasicConv2d(768, 160, kernel_size=1)
+    last.branch7x7dbl_2 = BasicConv2d(160, 192, kernel_size=(7, 1), padding=(3, 0))
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and layer.bias is None:
+            layer.bias = nn.Parameter(torch.zeros(layer.out_channels))
     return network
 
 
@@ -228,11 +260,7 @@ def _bn_inception(
     return Branches(branches)
 
 
-def _separable() -> nn.Sequential:
+def _separable(pointwise: nn.Module) -> nn.Sequential:
     """Eight 7×7 filters for each colour, then 1×1."""
-    return sequence(
-        {
-            "depthwise": nn.Conv2d(3, 24, 7, 2, 3, groups=3, bias=False),
-            "pointwise": conv_bn(24, 64),
-        }
-    )
+    depthwise = nn.Conv2d(3, 24, 7, 2, 3, groups=3, bias=False)
+    return sequence({"depthwise": depthwise, "pointwise": pointwise})

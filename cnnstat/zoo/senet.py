@@ -1,10 +1,10 @@
 """SENet (2017): squeeze-and-excitation in ResNet, ResNeXt, MobileNet and SENet-154.
 
-The paper's GFLOPs hold more than multiply–adds. With one for each output of an addition to a shortcut
-table 2 is met without excitation: ResNet-101 has 7.570 G multiply–adds and 7.58 with additions, ResNet-152
-11.282 and 11.30. With one for each output of a scaling too, SE-ResNet-50, SE-ResNet-152, table 3's
-SE-MobileNet and SENet-154 in NASNet's table 2 are met; SE-ResNet-101 and the SE-ResNeXts stay 0.01 below,
-as ResNeXt-101 does.
+The paper's GFLOPs hold more than multiply–adds. With one for each output of a batch norm and a cut to
+hundredths table 2 is met without excitation: ResNet-101 has 7.570 G multiply–adds and 7.586 with norms,
+ResNeXt-101 7.970 and 7.991. With one for each output of a scaling too, the networks with excitation are
+met, and SENet-154 in NASNet's table 2; SE-ResNet-101 alone, with 7.5996, is printed as 7.60. Table 3's
+SE-MobileNet is MobileNet's own figure and what excitation adds, scalings included.
 
 Not here: table 2's SE-VGG-16, SE-BN-Inception and SE-Inception-ResNet-v2, and table 3's SE-ShuffleNet, of
 which 2.4 M parameters are printed: an excitation of each unit's output makes 2.6 M, of its residual

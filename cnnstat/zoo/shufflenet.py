@@ -35,7 +35,8 @@ def shufflenet_v1(
     143, 140, 137, 133 and 137 M multiply–adds for `groups` (the paper's g) of 1, 2, 3, 4 and 8; with g = 3
     and `width` (its s×) 2 524 M, 527 M with squeeze-and-excitation (`se`), with 1.5 292 M. Up to 1× the
     printed figures hold convolutions alone, from 1.5× on the linear layer too. The 140, 38 and 13 M of
-    table 2 stand for five networks each, which have 133 to 143, 37 to 40 and 12 to 13 M.
+    table 2 stand for five networks each, which have 133 to 143, 37 to 40 and 12 to 13 M, and are those
+    of g = 2.
 
     Deviations: the paper has 24 channels in the first convolution; the figures ask for 12 up to 0.5× and
     48 at 2×, as the authors' code has (github.com/megvii-model/ShuffleNet-Series), and for g = 8 for 16 at

@@ -13,9 +13,9 @@ from cnnstat.published.tables import list_tables, read_table
 # Tables with costs that nobody has filled in. It can only become shorter.
 NOT_FILLED: set[str] = set()
 
-# Of the verified costs in published, article, architecture and worked-example tables, the share that is
-# met within the printed rounding.
-VERIFIED, MET = 453, 373
+# Of the verified costs in published, article, architecture and worked-example tables, those that are met
+# within the printed rounding. Both can only grow.
+VERIFIED, MET = 453, 410
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,10 @@ def test_share_of_verified_costs_within_rounding(tables):
         for cell in table.owed
         if cell.within is not None and table.table.rows[cell.row - 1].verified(cell.column)
     ]
+    met = sum(bool(cell.within) for cell in verified)
     assert len(verified) >= VERIFIED
-    assert sum(bool(cell.within) for cell in verified) / len(verified) >= MET / VERIFIED
+    assert met >= MET
+    assert met / len(verified) >= 0.9
 
 
 def column(table: FilledTable, key: str) -> list[tuple[object, object]]:
@@ -118,7 +120,8 @@ def test_misprints_are_told_apart(tables):
     assert shares[3, "mult_adds_pct"].shown == Decimal("1.91")
     assert sum(shares[n, "mult_adds_pct"].computed for n in range(1, 5)).quantize(1) == 100
     assert tables["mobilenet_v1_table12"].cells[3, "mult_adds_m"].shown == 41
-    assert tables["googlenet_table1"].cells[1, "ops_m"].shown == 118
+    # As many operations as the printed widths make, where 5a's are printed as 54.
+    assert tables["googlenet_table1"].cells[10, "ops_m"].shown == 51
 
 
 def test_conventions_are_the_papers(tables):
@@ -128,6 +131,39 @@ def test_conventions_are_the_papers(tables):
     # VGG-16 without, VGG-19 with the fully connected layers.
     assert tables["resnet_table1"].cells[6, "flops_g"].exact == 15_346_630_656
     assert tables["resnet_table1"].exact[5]["macs"] == 15_470_264_320
+
+
+def test_deduced_conventions_say_what_the_plain_count_is(tables):
+    deduced = {
+        ("tfslim_mobilenet_v1", 1, "params_m"): "4,231,976",
+        ("tfslim_mobilenet_v1", 5, "macs_m"): "325.4",
+        ("mobilenet_v2_table3", 2, "v2_kb"): "150",
+        ("googlenet_table1", 1, "params_k"): "9,472",
+        ("mobilenet_v1_table8", 2, "params_m"): "6,998,552",
+        ("nasnet_table2", 11, "params_m"): "88,753,150",
+        ("shufflenet_v1_table5", 9, "mflops"): "36.9",
+        ("deep_compression_table1", 4, "size_ref_kb"): "553.4",
+        ("senet_table2", 5, "se_gflops"): "7.975",
+        ("mobilenet_v3_table3", 7, "madds_m"): "43.4",
+        ("xception_table", 3, "params"): "23,834,568",
+    }
+    for (id, row, key), plain in deduced.items():
+        cell = tables[id].cells[row, key]
+        said = " ".join(tables[id].footnotes[note - 1] for note in cell.notes)
+        assert cell.within, (id, row, key)
+        assert "deduced" in said, (id, row, key)
+        assert plain in said, (id, row, key)
+
+
+def test_a_deduced_convention_leaves_the_plain_counts_of_the_row(tables):
+    # 325.4 M less the first convolution's 24 · 27 · 112².
+    page = tables["tfslim_mobilenet_v1"]
+    assert page.cells[5, "macs_m"].exact == 325_400_448 - 24 * 27 * 112**2 == 317_271_936
+    assert page.exact[4]["macs"] == 325_400_448
+    # 1,000 classes, in the table of a network for 120.
+    dogs = tables["mobilenet_v1_table10"]
+    assert dogs.cells[2, "mult_adds_m"].exact == 568_740_352
+    assert dogs.exact[1]["macs"] == 568_740_352 - 880 * 1024
 
 
 def test_worked_examples(tables):

@@ -101,6 +101,20 @@ def test_the_first_row_of_table_1_is_a_separable_convolution():
     assert conv.params == weights + 2 * 64
 
 
+def test_googlenet_with_a_separable_first_convolution(googlenet):
+    report = cnnstat.analyze("zoo:googlenet_2014?separable_stem=true")
+    # As above, with 64 biases and no norm; in K = 1024 that is 2.7 too.
+    conv = report.subtree("conv1")
+    assert (conv.params, conv.macs) == (24 * 49 + 24 * 64 + 64, 2_712 * 112 * 112)
+    assert round(conv.params / 1024, 1) == GOOGLENET["conv1"][2]
+    # The rest is the network with the plain 7×7, which has 9,408 weights and 64 biases.
+    assert report.totals.params == googlenet.totals.params - 9_472 + 2_776 == 6_991_856
+    assert report.totals.macs == googlenet.totals.macs - (9_408 - 2_712) * 112 * 112
+    assert round(report.totals.macs / 1e9, 2) == 1.50
+    assert report.layer("conv1").outputs == googlenet.layer("conv1").outputs
+    assert report.uncounted == ()
+
+
 def test_googlenet_totals(googlenet):
     # Open Model Zoo's googlenet-v1: 6.999 M. Both totals are the sums of the rows and of the last one.
     assert round(googlenet.totals.params / 1e6, 3) == 6.999
@@ -177,9 +191,28 @@ def test_inception_v3():
     assert (with_aux.params, with_aux.macs) == (27_161_264, report.totals.macs)
 
 
+def test_inception_v3_as_keras_had_it():
+    report = cnnstat.analyze("zoo:inception_v3_2015?version=keras")
+    # Chollet 2016, table 3.
+    assert report.totals.params == 23_626_728
+    released = cnnstat.analyze("zoo:inception_v3_2015").totals.params
+    # 32 channels fewer behind the pooling of modules 2 and 3, of 256 and 288 inputs; then 256 inputs for
+    # 288 in module 3 (64 + 48 + 64 channels) and in the halving (384 of 3×3, and 64).
+    fewer = 256 * 32 + (288 * 64 - 256 * 32) + 32 * (64 + 48 + 64) + 32 * (384 * 9 + 64)
+    # 736 inputs for 768 in the first of 17×17; 160 channels for 192 in the last, of 768, to 192 of 7×1.
+    fewer += 32 * (192 + 128 + 128 + 192) + 32 * 768 + 32 * 192 * 7
+    # 96 channels fewer in norms, and a bias for each of the 17,120 that are left.
+    assert report.totals.params == released - fewer - 2 * 96 + 17_120
+    assert report.uncounted == ()
+
+
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="aux is 'maybe'"):
         googlenet_2014(aux="maybe")
+    with pytest.raises(ValueError, match="separable_stem is 'yes'"):
+        googlenet_2014(separable_stem="yes")
+    with pytest.raises(ValueError, match="version is 'tf'"):
+        inception_v3_2015(version="tf")
     with pytest.raises(ValueError, match="aux is 2"):
         inception_v3_2015(aux=2)
     with pytest.raises(ValueError, match="version is 'torch'"):

@@ -45,7 +45,7 @@ def test_table_1(groups, channels, complexity, params):
 @pytest.mark.parametrize(
     ("width", "groups", "complexity"),
     [
-        # Table 2, which prints 38 for all five networks of 0.5× and 13 for those of 0.25×.
+        # Table 2, which prints 38 for all five networks of 0.5× and 13 for those of 0.25×: as of g = 2.
         (0.5, 1, 38),
         (0.5, 2, 38),
         (0.25, 1, 13),
