@@ -5,7 +5,7 @@ from __future__ import annotations
 ARTICLES = {
     "mobilenet_article": (
         "mobilenet_v1_table8 mobilenet_v1_table9 mobilenet_v2_table4 mobilenet_v3_table3_early "
-        "mobilenet_article_claims mobilenet_v1_table6 mobilenet_v1_table7 "
+        "mobilenet_article_claims mobilenet_article_orders mobilenet_v1_table6 mobilenet_v1_table7 "
         "mobilenet_article_alpha_beta_grid mobilenet_article_ds_conv_example "
         "mobilenet_article_xception_vs_mobilenet mobilenet_article_se_formula "
         "mobilenet_article_googlenet_first_conv googlenet_table1 resnet_table1 resnet_table2 "

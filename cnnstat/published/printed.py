@@ -11,7 +11,9 @@ ROUNDINGS = ("nearest", "cut", "either")
 """How a paper may have come from its count to the digits: rounded, truncated, or one of the two."""
 
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
-_SUFFIXES = {"K": 3, "M": 6, "G": 9}
+
+SUFFIXES = {"K": 3, "M": 6, "G": 9}
+"""Powers of ten that letters behind a number stand for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Printed:
     """The number again, or the upper end."""
     step: Decimal
     """The place of the last digit: 0.1 for 4.2, 1 for 15300."""
+    suffix: str = ""
+    """The letter behind it in print, which the numbers above have in them."""
 
     @classmethod
     def of(cls, value: Any, step: Decimal | None = None) -> Printed | None:
@@ -44,11 +48,11 @@ class Printed:
             return None
         numbers = [Decimal(match[0].replace(",", "").lstrip("-+")) for match in found[:2]]
         rest = value[found[0].end() :].strip()
-        scale = Decimal(1)
-        if len(found) == 1 and rest[:1] in _SUFFIXES and rest[1:2] not in ("B", "i"):
-            scale = Decimal(10) ** _SUFFIXES[rest[0]]
+        bare = len(found) == 1 and rest[:1] in SUFFIXES and rest[1:2] not in ("B", "i")
+        suffix = rest[0] if bare else ""
+        scale = Decimal(10) ** SUFFIXES[suffix] if suffix else Decimal(1)
         fine = step or min(_last_place(number) for number in numbers) * scale
-        return cls(min(numbers) * scale, max(numbers) * scale, fine)
+        return cls(min(numbers) * scale, max(numbers) * scale, fine, suffix)
 
     def agrees(self, computed: Decimal, rounding: str) -> bool:
         """Whether the computed number would be printed like this, or lies within the range."""

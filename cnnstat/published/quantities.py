@@ -92,6 +92,14 @@ def _activations(report: Report, layers: Iterable[Layer], network: Network, rule
     )
 
 
+def _outputs(report: Report, layers: list[Layer], network: Network, rule: CellRule) -> int:
+    return sum(tally.written for layer in layers for tally in layer.tallies)
+
+
+def _moved(report: Report, layers: list[Layer], network: Network, rule: CellRule) -> int:
+    return sum(tally.work.moved for layer in layers for tally in layer.tallies)
+
+
 def _macs_and_products(
     report: Report, layers: list[Layer], network: Network, rule: CellRule
 ) -> int:
@@ -192,6 +200,8 @@ QUANTITIES: dict[str, _Of] = {
     "connections": _connections,
     "flops": _flops,
     "activations": _activations,
+    "outputs": _outputs,
+    "moved": _moved,
     "params": _params,
     "params_and_moments": _params_and_moments,
     "params_and_one_moment": _params_and_one_moment,
@@ -205,7 +215,8 @@ QUANTITIES: dict[str, _Of] = {
 """Multiply–accumulates, of all and of convolutions alone; with one more for each product of two maps, which
 the scaling of an excitation is (SENet's table 3); with those and one for each output of a batch norm
 (NASNet's and SENet's table 2); with one for each output that has a bias (LeNet's connections); FLOPs;
-activations; parameters; with the moving mean and variance of norms (Keras); with one of the two, so that a
+activations, and outputs of all operations, each with a memory of its own; bytes read and written; parameters;
+with the moving mean and variance of norms (Keras); with one of the two, so that a
 norm has three numbers a channel (TF-Slim's page of MobileNet); those that are no biases and not of
 normalisation; bytes of the parameters, and of their whole millions (Deep Compression); bytes of the largest
 output; of maps as large as the inputs of layers with the channels of their outputs (MobileNetV2's table 3);

@@ -37,6 +37,8 @@ class Figure:
     """What to type to see more; said on a terminal alone."""
     key: str = ""
     """A short name that stays when the numbers change, for a label in LaTeX; `""`: its title."""
+    tells: bool = False
+    """Whether a terminal says which columns have no room, and in how much they have."""
 
 
 @dataclass(frozen=True, slots=True)

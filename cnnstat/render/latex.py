@@ -36,6 +36,10 @@ _SPECIAL = {
     "−": r"$-$",
     "÷": r"$\div$",
     "α": r"$\alpha$",
+    "Δ": r"$\Delta$",
+    "²": r"\textsuperscript{2}",
+    "⁶": r"\textsuperscript{6}",
+    "⁰": r"\textsuperscript{0}",
     "·": r"$\cdot$",
     "…": r"\ldots{}",
 }

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from cnnstat.published.computing import CostCell, FilledTable
-from cnnstat.published.printed import as_printed, text_of
+from cnnstat.published.printed import SUFFIXES, as_printed, text_of
 from cnnstat.published.tables import Network, PublishedTable, TableColumn
 from cnnstat.render.document import Document, Figure, Text
 from cnnstat.render.table import Column, Line, Table, visible
@@ -19,6 +19,7 @@ SCHEMA = 1
 _UNVERIFIED = "?"
 _NONE = "–"
 _WIDE = 14
+_EXACT = ("macs", "params", "conv_macs", "weights")
 _MARKS = {"conv_macs": "conv MACs", "macs": "MACs"}
 
 
@@ -89,7 +90,7 @@ def _source(table: PublishedTable) -> str:
 
 def _blocks(filled: FilledTable, exact: bool, title: str = "") -> Iterator[Text | Figure]:
     table = filled.table
-    yield Figure(_table(filled, exact), title=visible(title), key=table.id)
+    yield Figure(_table(filled, exact), title=visible(title), tells=True, key=table.id)
     yield Text(_source(table), "quiet")
     units = [text for column in table.columns if (text := _legend(filled, column))]
     if units:
@@ -110,51 +111,48 @@ def _blocks(filled: FilledTable, exact: bool, title: str = "") -> Iterator[Text 
 
 
 def _table(filled: FilledTable, exact: bool) -> Table:
+    """What is passed through leaves first, then differences, then costs with their counts but the first."""
     table = filled.table
     columns: list[Column] = []
     texts: list[list[str]] = []
 
-    def add(key: str, title: str, numeric: bool, cells: list[str], priority: int = 100) -> None:
-        first = not columns
-        columns.append(
-            Column(
-                key=key,
-                title=title,
-                numeric=numeric and not first,
-                elastic=first,
-                priority=100 if first else priority,
-            )
-        )
+    def add(column: Column, cells: list[str]) -> None:
+        # The first names the rows.
+        named = Column(key=column.key, title=column.title, elastic=True)
+        columns.append(column if columns else named)
         texts.append(cells)
 
+    def count(key: str, title: str, cells: list[str], late: int) -> None:
+        add(Column(key=key, title=title, numeric=True, late=late), cells)
+
     numbers = range(1, len(table.rows) + 1)
-    costs = {column for _, column in filled.cells}
+    late = 0
+    # Exact counts were asked for, so that other costs than the first leave before them.
+    step = len(_EXACT) if exact else 0
     for place, column in enumerate(table.columns):
-        shown = [_published(table, n, column.key) for n in numbers]
-        cost = column.key in costs
-        title = _title(filled, column)
-        add(column.key, title, _numeric(table, column.key), shown, 50 - place)
-        if cost:
-            columns[-1] = _kept(columns[-1])
-            cells = [filled.cells.get((n, column.key)) for n in numbers]
-            add(f"{column.key}:computed", "counted", True, [_computed(c) for c in cells])
-            add(f"{column.key}:difference", "Δ", True, [_difference(c) for c in cells], 60)
+        key, title = column.key, _title(filled, column)
+        shown = [_published(table, n, key) for n in numbers]
+        cells = [filled.cells.get((n, key)) for n in numbers]
+        numeric = _numeric(table, key)
+        if not any(cells):
+            add(Column(key=key, title=title, numeric=numeric, priority=50 - place), shown)
+            continue
+        add(Column(key=key, title=title, numeric=numeric, late=late), shown)
+        count(f"{key}:computed", "counted", [_computed(cell) for cell in cells], late)
+        differences = [_difference(cell) for cell in cells]
+        key = f"{key}:difference"
+        add(Column(key=key, title="Δ", numeric=True, priority=90 - place, late=late), differences)
+        late = (late or step) + 1
     for rule in table.computed_only:
         cells = [filled.cells.get((n, rule.column)) for n in numbers]
-        add(rule.column, rule.label, True, [_computed(c) for c in cells])
-    if exact:
-        for name in ("macs", "params", "conv_macs", "weights"):
-            counts = [one[name] if one else None for one in filled.exact]
-            found = ["" if count is None else grouped(count) for count in counts]
-            add(f"exact:{name}", _MARKS.get(name, name), True, found)
+        count(rule.column, rule.label, [_computed(cell) for cell in cells], late)
+        late = (late or step) + 1
+    for place, name in enumerate(_EXACT if exact else (), 1):
+        counts = [one[name] if one else None for one in filled.exact]
+        found = ["" if number is None else grouped(number) for number in counts]
+        count(f"exact:{name}", _MARKS.get(name, name), found, place)
     lines = (Line(cells=cells) for cells in zip(*texts, strict=True))
     return Table(columns=tuple(columns), lines=tuple(lines))
-
-
-def _kept(column: Column) -> Column:
-    return Column(
-        key=column.key, title=column.title, numeric=column.numeric, elastic=column.elastic
-    )
 
 
 def _title(filled: FilledTable, column: TableColumn) -> str:
@@ -194,14 +192,21 @@ def _computed(cell: CostCell | None) -> str:
     """The number, or a dash; the footnotes beside it."""
     if cell is None:
         return ""
-    number = _NONE if cell.shown is None else f"{cell.shown:,f}"
+    number = _NONE if cell.shown is None else _like(cell, cell.shown, "")
     return " ".join([number, *(f"[{n}]" for n in cell.notes)])
 
 
 def _difference(cell: CostCell | None) -> str:
     if cell is None or cell.difference is None:
         return ""
-    return f"{cell.difference:+,f}" if cell.difference else "0"
+    return _like(cell, cell.difference, "+") if cell.difference else "0"
+
+
+def _like(cell: CostCell, number: Decimal, sign: str) -> str:
+    """The number in the unit of the printed one: `235K` beside `235K`."""
+    suffix = cell.published.suffix if cell.published else ""
+    scaled = number / 10 ** SUFFIXES[suffix] if suffix else number
+    return f"{scaled:{sign},f}{suffix}"
 
 
 # ---- as data

@@ -19,6 +19,9 @@ _SHORTEST_NAME = 8
 _SHORTEST_PATH = 28
 """An elastic column is shortened to this before another column leaves, if it must be."""
 
+_SHORTEST_OF_ALL = 20
+"""And to this before a late one does: names of rows are told apart by their first or last characters."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -34,6 +37,8 @@ class Column:
     """Where room is short, the lowest leaves first; 100 and above never leave."""
     elastic: bool = False
     """May be shortened from the left."""
+    late: int = 0
+    """Above 0: leaves where a shorter path does not make room, the highest first, with all of that number."""
     ornament: bool = False
     """Leaves before anything is shortened, and is for terminals alone."""
     prose: bool = False
@@ -100,13 +105,15 @@ class Table:
         if room is None:
             return self
         table = self
-        while table._total() > room and any(c.ornament for c in table.columns):
+        while table.total() > room and any(c.ornament for c in table.columns):
             table = table._without_least([c for c in table.columns if c.ornament])
         while table._least() > room:
             optional = [c for c in table.columns if c.priority < 100]
             if not optional:
                 break
             table = table._without_least(optional)
+        while table._narrowest() > room and (latest := max(c.late for c in table.columns)):
+            table = table.only([c for c in table.columns if c.late != latest])
         return table._shortened(room)
 
     def _without_least(self, candidates: Sequence[Column]) -> Table:
@@ -118,20 +125,27 @@ class Table:
             return [line.cells[place] for line in self.lines]
         return [self.indented(line) for line in self.lines]
 
-    def _total(self) -> int:
+    def total(self) -> int:
+        """Cells that a line takes."""
         return sum(self.widths()) + len(GAP) * (len(self.columns) - 1)
 
     def _least(self) -> int:
         """The width with the elastic column as short as it should become."""
         if not any(column.elastic for column in self.columns):
-            return self._total()
+            return self.total()
         natural = self.widths()[0]
         needed = min(self._least_first(self.step, natural), _SHORTEST_PATH)
-        return self._total() - natural + min(natural, max(needed, width(self.columns[0].title)))
+        return self.total() - natural + min(natural, max(needed, width(self.columns[0].title)))
+
+    def _narrowest(self) -> int:
+        """The width with the elastic column as short as it becomes before a late one leaves."""
+        if not self.columns or not self.columns[0].elastic:
+            return self.total()
+        return self.total() - max(self.widths()[0] - _SHORTEST_OF_ALL, 0)
 
     def _shortened(self, room: int) -> Table:
         natural = self.widths()[0] if self.columns and self.columns[0].elastic else 0
-        target = natural - max(self._total() - room, 0)
+        target = natural - max(self.total() - room, 0)
         if target >= natural:
             return self
         target = max(target, width(self.columns[0].title))

@@ -191,10 +191,18 @@ def document_lines(document: Document, room: int | None) -> list[list[Part]]:
         else:
             lines += [[(text, "bold")] for text in wrapped(block.title, room) if text]
             lines += table_lines(block.table, room)
-            after = " · ".join(text for text in (block.after, block.hint) if text)
+            missing = _missing(block.table, room) if block.tells else ""
+            after = " · ".join(text for text in (block.after, block.hint, missing) if text)
             lines += [[(text, "dim")] for text in wrapped(after, room) if text]
         before = block
     return lines + _note_lines(document.notes, room)
+
+
+def _missing(table: Table, room: int | None) -> str:
+    """Which columns have left; `""`: none."""
+    stayed = [column.key for column in table.fit(room).columns]
+    left = dict.fromkeys(column.title for column in table.columns if column.key not in stayed)
+    return f"no room for {' · '.join(left)}: --width {table.total()}" if left else ""
 
 
 # A table as lines

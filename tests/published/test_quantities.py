@@ -49,6 +49,12 @@ def test_macs_and_what_is_counted_like_one():
     assert of("macs_and_norms") == MACS + 1024 + 1024
 
 
+def test_what_is_put_out_and_moved():
+    outputs = sum(tally.written for layer in NET.layers for tally in layer.tallies)
+    assert of("outputs") == outputs >= 2 * math.prod(WIDE)
+    assert of("moved") == NET.totals.moved_bytes
+
+
 def test_numbers_of_a_norm():
     # Scale and offset are parameters; mean and variance of 16 channels are not.
     assert of("params") == PARAMS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from io import StringIO
 
 import pytest
@@ -50,6 +51,40 @@ def test_what_is_not_computed_and_not_verified_is_marked() -> None:
     assert "? published figure not verified" in shown
     assert "[1] not computed: weights that survive pruning" in shown
     assert "?" not in text(table_document(filled("mobilenet_v1_table6")))
+
+
+@pytest.mark.parametrize(
+    "id", ["senet_table3", "mobilenet_v2_table3", "convnet_burden", "mobilenet_v3_table3"]
+)
+@pytest.mark.parametrize("exact", [False, True])
+def test_wide_tables_fit_and_say_what_is_missing(id: str, exact: bool) -> None:
+    document = table_document(filled(id), exact)
+    for room in (70, 80, 120, 200):
+        shown = text(document, room)
+        assert max(map(width, shown.splitlines())) <= room
+        missing = re.search(r"no room for .*?: --width (\d+)", shown.replace("\n", " "))
+        if missing:
+            wide = text(document, int(missing[1]))
+            assert "no room" not in wide
+            assert max(map(width, wide.splitlines())) > room
+    assert "no room" not in text(document, None)
+
+
+def test_costs_with_their_counts_stay_longest() -> None:
+    shown = text(table_document(filled("senet_table3")))
+    assert line(shown, "Network") == [
+        *("Network", "MFLOPs", "counted", "Params", "counted", "MFLOPs,", "SE", "counted")
+    ]
+    assert "no room for Top-1 · Top-5 · Δ · Top-1, SE · Top-5, SE · Params, SE" in shown
+    narrow = text(table_document(filled("mobilenet_v1_table6"), exact=True))
+    assert line(narrow, "Model")[:4] == ["Model", "Mult-adds", "counted", "MACs"]
+    assert "0.75 MobileNet-224" in narrow
+
+
+def test_counts_in_the_unit_that_is_printed() -> None:
+    shown = text(table_document(filled("deep_compression_table3")))
+    assert line(shown, "ip1")[1:4] == ["400K", "400K", "0"]
+    assert line(shown, "conv1")[1:4] == ["0.5K", "0.5K", "0"]
 
 
 def test_exact_counts() -> None:
