@@ -14,8 +14,10 @@ _HOMES = {
     "CnnstatError": "cnnstat.errors",
     "Comparison": "cnnstat.comparing.comparison",
     "CrossCheck": "cnnstat.opinions.base",
+    "Fit": "cnnstat.devices.fitting",
     "Group": "cnnstat.report",
     "Layer": "cnnstat.report",
+    "MemoryReport": "cnnstat.memory.memory_report",
     "Note": "cnnstat.report",
     "Report": "cnnstat.report",
     "Totals": "cnnstat.report",
@@ -25,8 +27,10 @@ _HOMES = {
     "compare": "cnnstat.comparing.comparison",
     "counts": "cnnstat.rules",
     "crosscheck": "cnnstat.opinions.crosscheck",
+    "estimate_memory": "cnnstat.estimation",
     "explain_layer": "cnnstat.explaining.explanation",
     "explain_model": "cnnstat.explaining.quotes",
+    "fit": "cnnstat.fitting",
     "what_if": "cnnstat.explaining.whatif",
 }
 
@@ -34,8 +38,10 @@ __all__ = [
     "CnnstatError",
     "Comparison",
     "CrossCheck",
+    "Fit",
     "Group",
     "Layer",
+    "MemoryReport",
     "Note",
     "Report",
     "Totals",
@@ -46,18 +52,24 @@ __all__ = [
     "compare",
     "counts",
     "crosscheck",
+    "estimate_memory",
     "explain_layer",
     "explain_model",
+    "fit",
     "what_if",
 ]
 
 if TYPE_CHECKING:
     from cnnstat.analysis import analyze
     from cnnstat.comparing.comparison import Comparison, compare
+    from cnnstat.devices.fitting import Fit
     from cnnstat.errors import CnnstatError
+    from cnnstat.estimation import estimate_memory
     from cnnstat.explaining.explanation import explain_layer
     from cnnstat.explaining.quotes import explain_model
     from cnnstat.explaining.whatif import what_if
+    from cnnstat.fitting import fit
+    from cnnstat.memory.memory_report import MemoryReport
     from cnnstat.opinions.base import CrossCheck
     from cnnstat.opinions.crosscheck import crosscheck
     from cnnstat.report import Group, Layer, Note, Report, Totals, Uncounted, Work

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from cnnstat.conventions import convention_named
 from cnnstat.counting import count
 from cnnstat.errors import InputError, SpecError
 from cnnstat.inputs import Inputs, InputSpec
+from cnnstat.memory.step import Step
+from cnnstat.memory.usage import LayerMemory, by_layer
 from cnnstat.pause import no_collection
 from cnnstat.sources.base import Subject, resolve
 from cnnstat.sources.skeleton import build_skeleton
@@ -37,6 +39,7 @@ def analyze(
     backward: bool = False,
     convention: str = "macs",
     engine: str = "auto",
+    memory: bool = False,
 ) -> Report:
     """What a network costs, layer by layer, from one pass without weights or arithmetic.
 
@@ -46,7 +49,8 @@ def analyze(
     texts as on the command line; by default what the model's source says. `resolution` replaces height
     and width, `batch` the first size. `train` traces in training mode, `backward` also counts the
     backward pass. `convention` says how work is quoted, `engine` how it is traced: `"auto"`, `"meta"`,
-    `"fake"` or `"cpu"`.
+    `"fake"` or `"cpu"`. `memory` adds to each layer the bytes that it puts out and those that are alive
+    while it runs, in inference, from a record of its own.
 
     Raises a `CnnstatError`, one clear line: `SpecError`, `BuildError`, `InputError` or `TraceError`.
     """
@@ -56,9 +60,14 @@ def analyze(
             raise SpecError(
                 f"unknown engine {engine!r}", hint=f"one of: auto, {', '.join(ENGINES)}"
             )
-        return measure(
-            prepare(model, inputs, batch, resolution), train, backward, convention, engine
-        )
+        if memory and (train or backward):
+            raise InputError(
+                "memory by layer is that of inference, and training was asked for",
+                hint="leave one out; a step of training: cnnstat memory MODEL --train",
+            )
+        prepared = prepare(model, inputs, batch, resolution)
+        report = measure(prepared, train, backward, convention, engine)
+        return with_memory(report, prepared) if memory else report
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,22 @@ def measure(
             **subject.versions,
         },
     )
+
+
+def with_memory(report: Report, prepared: Prepared) -> Report:
+    """The report with what each layer puts out and how much is alive while it runs."""
+    with prepared.subject.environment():
+        trace = record(
+            prepared.makers, prepared.inputs, expected=prepared.subject.inputs, step=Step()
+        )
+    found = by_layer(trace)
+    layers = []
+    for layer in report.layers:
+        memory = found.get(layer.path, LayerMemory(0, 0))
+        layers.append(
+            replace(layer, output_bytes=memory.output_bytes, live_bytes=memory.live_bytes)
+        )
+    return replace(report, layers=tuple(layers))
 
 
 Default = Callable[[], Inputs | None]

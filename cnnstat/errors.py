@@ -14,6 +14,8 @@ CnnstatError                    base: one clear line, and the command line exits
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class CnnstatError(Exception):
     """What was given, what was expected, what to try: `message` and an optional `hint`.
@@ -64,3 +66,12 @@ class ConfigError(CnnstatError):
 
 class OutputError(CnnstatError):
     """An output that cannot be written, or a format that does not exist."""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what led to it, each once: one that was kept and raised again can close a circle."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

@@ -10,7 +10,7 @@ imported where it is used.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -18,7 +18,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cnnstat.budgets.limits import Limit
+    from cnnstat.budgets.checking import Measured
+    from cnnstat.budgets.limits import Check, Limit
+    from cnnstat.devices.device import Device
     from cnnstat.report import Report
 
 FIXTURE = "cnnstat"
@@ -31,17 +33,8 @@ _DESCRIPTION = (
     f'{MARKER}(macs="320 M", params="3.5 M", uncounted=["mylib.op"]): hold each '
     f"`{FIXTURE}.report(model, inputs)` of the test to these limits."
 )
+_TARGET = ("device", "dtype", "runtime")
 _WIDTH = 90
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What the markers of a test say together."""
-
-    limits: tuple[Limit, ...]
-    """What may not be exceeded."""
-    uncounted: tuple[str, ...] = ()
-    """Names of operations that may stay without a rule."""
 
 
 class Measuring:
@@ -85,13 +78,18 @@ class Measuring:
             # It says where in the model; where in cnnstat is of no use to whoever wrote the test.
             raise error.with_traceback(None) from error.__cause__
         # Now, and not when the fixture was made: a test may apply a marker while it runs.
-        budget = _budget(self._item)
-        if budget is not None:
-            self.held = True
-            broken = _broken(report, budget, self._item.name)
-            if broken:
-                raise AssertionError(broken)
-        return report
+        budget = _budget(self._item, train or backward)
+        if budget is None:
+            return report
+        self.held = True
+        try:
+            measured = _extended(self._item, budget, report, model, inputs, batch)
+        except CnnstatError as error:
+            raise error.with_traceback(None) from error.__cause__
+        broken = _broken(measured, budget)
+        if broken:
+            raise AssertionError(broken)
+        return measured.report
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -122,22 +120,88 @@ def pytest_runtest_call(item: pytest.Item) -> None:
             _wrong(f"the test measured nothing; call {FIXTURE}.report(model, inputs)")
 
 
-def _budget(item: pytest.Item) -> Budget | None:
+def _budget(item: pytest.Item, trains: bool = False) -> Check | None:
     """The markers of a test, its own before those of its class and module; `None`: it has none."""
     if item.get_closest_marker(MARKER) is None:
         return None
     limits: dict[str, Limit] = {}
     uncounted: list[str] = []
+    about: dict[str, Any] = {}
     for mark in item.iter_markers(MARKER):
         given = dict(mark.kwargs)
         uncounted += _operations(given.pop("uncounted", ()))
-        if mark.args or not (given or "uncounted" in mark.kwargs):
+        about = {n: given.pop(n) for n in (*_TARGET, "fits") if n in given} | about
+        if mark.args or not mark.kwargs:
             _wrong('expected limits by name, such as macs="320 M"')
         for limit in _limits(given):
             limits.setdefault(limit.metric.name, limit)
-    if not limits:
+    if not limits and not about.get("fits"):
         _wrong('holds nothing; give it a limit, such as macs="320 M"')
-    return Budget(tuple(limits.values()), tuple(dict.fromkeys(uncounted)))
+    return _check(item, tuple(limits.values()), uncounted, about, trains)
+
+
+def _check(
+    item: pytest.Item,
+    limits: tuple[Limit, ...],
+    uncounted: list[str],
+    about: dict[str, Any],
+    trains: bool,
+) -> Check:
+    """What the markers say together, if it goes together."""
+    from cnnstat.budgets.limits import Check, Fits, Target
+    from cnnstat.budgets.target import verify
+    from cnnstat.errors import ConfigError
+
+    fits = about.pop("fits", False)
+    if not isinstance(fits, bool) and fits != "tight":
+        _wrong(f"fits={fits!r:.60}: expected True, or 'tight' where a tight fit passes too")
+    for name, given in about.items():
+        if not isinstance(given, str) or not given.strip():
+            _wrong(f"{name}={given!r:.60}: expected a name")
+    check = Check(
+        name=item.name,
+        model="the model",
+        train=trains,
+        limits=limits,
+        fits=Fits(fits == "tight", option=f"{MARKER} fits") if fits else None,
+        target=Target(**about, said={name: name for name in about}),
+        uncounted=tuple(dict.fromkeys(uncounted)),
+    )
+    reason = ""
+    try:
+        verify(check)
+        _devices(item, check)
+    except ConfigError as error:
+        reason = f"{error.message} ({error.hint})"
+    if reason:
+        _wrong(reason)
+    return check
+
+
+def _devices(item: pytest.Item, check: Check) -> dict[str, Device]:
+    """The device of a budget by its name, built in or of the project's configuration."""
+    if not check.target.device:
+        return {}
+    from cnnstat.devices.catalogue import all_devices
+    from cnnstat.devices.target import devices_of
+
+    return devices_of([check], all_devices(folder=item.config.rootpath))
+
+
+def _extended(
+    item: pytest.Item, check: Check, report: Report, model: Any, inputs: Any, batch: int | None
+) -> Measured:
+    """The report with what the budget needs beside the counts."""
+    from cnnstat.budgets.checking import Measured
+    from cnnstat.budgets.target import estimates
+
+    if not estimates(check):
+        return Measured(report)
+    from cnnstat.analysis import prepare
+    from cnnstat.extras import extended
+
+    device = _devices(item, check).get(check.target.device)
+    return extended(check, report, device, lambda: prepare(model, inputs, batch))
 
 
 def _limits(given: dict[str, Any]) -> Iterator[Limit]:
@@ -165,16 +229,18 @@ def _wrong(reason: str) -> NoReturn:
     pytest.fail(f"{MARKER}: {reason}", pytrace=False)
 
 
-def _broken(report: Report, budget: Budget, name: str) -> str:
+def _broken(measured: Measured, budget: Check) -> str:
     """What is over the budget, by how much and in which layers; `""`: nothing is."""
-    from cnnstat.budgets.budget import evaluate
+    from cnnstat.budgets.budget import evaluate_check
     from cnnstat.budgets.outcome import Outcome
     from cnnstat.render.base import View, renderer
     from cnnstat.render.check import check_document
     from cnnstat.render.document import Document, Figure, Text
     from cnnstat.render.table import visible
 
-    result = evaluate(report, budget.limits, uncounted=budget.uncounted, name=name)
+    report = measured.report
+    check = replace(budget, model=str(report.subject.get("spec") or report.name))
+    result = evaluate_check(check, report, rooms=measured.rooms)
     if not result.failed:
         return ""
     whole = check_document(Outcome(results=(result,)), _WIDTH)

@@ -23,6 +23,8 @@ class TensorSpec:
     """Bytes per element."""
     storage: int = -1
     """Which storage holds the elements; tensors that share memory share the number. -1: not known."""
+    channels_last: bool = False
+    """Whether the channels of an image lie innermost in memory; found out for a memory step only."""
 
     @property
     def numel(self) -> int:
@@ -65,7 +67,7 @@ class OpCall:
     call: int = 0
     """Which call of the scope's module this belongs to, from 0."""
     phase: str = "forward"
-    """`"forward"` or `"backward"`."""
+    """`"forward"`, `"backward"` or `"optimizer"`."""
     params: tuple[tuple[str, str], ...] = ()
     """Arguments that are parameters, by schema name, with the parameter's full name; read off the record."""
     roles: tuple[str, ...] = ()
@@ -152,6 +154,9 @@ class Storage:
     """Index of the operation that allocated it; -1 for parameters, buffers and inputs."""
     died: int | None = None
     """Index of the first operation that ran after its last reference went; `None`: alive at the end."""
+    role: str = ""
+    """What it was there for: `"weight"`, `"buffer"`, `"input"`, `"optimizer"` (state) or `"gradient"` (of a
+    weight); `""`: made on the way."""
 
 
 @dataclass(frozen=True, slots=True)

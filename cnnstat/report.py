@@ -137,6 +137,10 @@ class Layer:
     """Shapes of its own parameters by name, without those in `tied_to`."""
     attrs: Mapping[str, Any] = field(default_factory=dict)
     """Details of the kind: `kernel`, `stride`, `dilation`, `groups`, `multiplier`, …"""
+    output_bytes: int | None = None
+    """Bytes of the tensors that its first call returned; `None`: memory was not asked for."""
+    live_bytes: int | None = None
+    """Most bytes alive, weights included, while it or what is below it ran; 0: nothing did."""
 
     @property
     def work(self) -> Work:
@@ -299,6 +303,8 @@ class Report:
     """What the reader should know."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """Versions, input, mode, engine. No timestamps."""
+    extra: Mapping[str, int] = field(default_factory=dict)
+    """What was estimated of the whole: `peak_memory` and `arena` in bytes, `roofline` in nanoseconds."""
 
     @cached_property
     def totals(self) -> Totals:
@@ -309,6 +315,11 @@ class Report:
     def complete(self) -> bool:
         """Whether every operation was counted; otherwise the totals are a lower bound."""
         return not self.uncounted
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether the layers say what they put out and how much is alive, in bytes."""
+        return any(layer.live_bytes is not None for layer in self.layers)
 
     @property
     def name(self) -> str:
@@ -359,7 +370,8 @@ class Report:
         """One row per layer with integer columns (pandas is imported here).
 
         Columns: path, type, kind, input, output, params, trainable_params, buffers, param_bytes,
-        macs, flops, activations, quoted, calls, group.
+        macs, flops, activations, quoted, calls, group; output_bytes and live_bytes where the report
+        has memory.
         """
         import pandas
 
@@ -380,6 +392,11 @@ class Report:
                 "quoted": layer.quoted,
                 "calls": layer.calls,
                 "group": layer.group,
+                **(
+                    {"output_bytes": layer.output_bytes, "live_bytes": layer.live_bytes}
+                    if self.has_memory
+                    else {}
+                ),
             }
             for layer in self.layers
         ]

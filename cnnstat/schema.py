@@ -11,17 +11,20 @@ The document, with every count an integer and shapes as lists of sizes:
      "groups": [{"kind", "path", "members", "channels", "squeezed", "params", "macs", "flops"}],
      "layers": [{"path", "type", "kind", "inputs", "outputs", "params", "trainable_params", "buffers",
                  "param_bytes", "buffer_bytes", "macs", "flops", "activations", "calls", "quoted",
-                 "tied_to", "group", "weights": {NAME: SHAPE}, "attrs",
+                 "tied_to", "group", "weights": {NAME: SHAPE}, "attrs", "output_bytes", "live_bytes",
                  "tallies": [{"rule", "kind", "calls", "read", "written",
                               "macs", "adds", "muls", "compares", "special", "moved", "activations",
                               "ops": [{"op", "times", "params", "roles", "args", "outputs"}]}]}],
      "uncounted": {OP: {"count", "where": [{"layer", "count", "inputs", "outputs"}]}},
      "notes": [{"kind", "text", "hint", "where"}],
-     "meta": {...}}
+     "meta": {...},
+     "extra": {NAME: NUMBER}}
 
 Totals and the sums in a layer are written for whoever reads the file; reading takes the tallies and
 adds up again, and refuses a document whose sums disagree with them. The operations behind a tally
-(`cnnstat.record_json`) and the shapes of the weights may be missing, as in documents of version 0.1.0.
+(`cnnstat.record_json`) and the shapes of the weights may be missing, as in documents of version 0.1.0;
+`extra` is there only where something was estimated; `output_bytes` and `live_bytes` where memory was asked
+for, in every layer or in none.
 """
 
 from __future__ import annotations
@@ -63,6 +66,9 @@ _OTHERS = {
 """What other documents are, by a key that they alone have."""
 
 
+_MEMORY = ("output_bytes", "live_bytes")
+
+
 def dump(document: Mapping[str, Any]) -> str:
     """Indented JSON in which a list of plain values stays on one line, with a final newline."""
     return _pretty(document, "") + "\n"
@@ -101,6 +107,7 @@ def report_to_dict(report: Report) -> dict[str, Any]:
         "uncounted": _uncounted_to_dict(report.uncounted),
         "notes": [asdict(note) for note in report.notes],
         "meta": dict(report.meta),
+        **({"extra": dict(report.extra)} if report.extra else {}),
     }
 
 
@@ -125,6 +132,7 @@ def _layer_to_dict(layer: Layer) -> dict[str, Any]:
         "group": layer.group,
         "weights": {name: list(shape) for name, shape in layer.weights.items()},
         "attrs": dict(layer.attrs),
+        **{name: value for name in _MEMORY if (value := getattr(layer, name)) is not None},
         "tallies": [
             {
                 "rule": tally.rule,
@@ -182,6 +190,12 @@ def report_from_json(text: str | bytes, cls: type[R]) -> R:
         raise ReportError(f"{what}, not a report", hint=f"expected {_EXPECTED}")
     report = _read(_Reader(document, "report"), cls)
     _check_sums(report, document.get("totals"))
+    without = [n for n, layer in enumerate(report.layers) if layer.live_bytes is None]
+    if report.has_memory and without:
+        raise ReportError(
+            f"report.layers[{without[0]}] has no live_bytes, and other layers have",
+            hint="the file was edited or damaged; write it again",
+        )
     paths = Counter(layer.path for layer in report.layers)
     if paths and (path := paths.most_common(1)[0])[1] > 1:
         raise ReportError(f"report.layers: {path[0]!r} stands there {path[1]} times")
@@ -273,7 +287,13 @@ def _read(reader: _Reader, cls: type[R]) -> R:
         ),
         notes=tuple(item.flat(Note) for item in reader.objects("notes")),
         meta=reader.get("meta", dict),
+        extra=_read_extra(reader),
     )
+
+
+def _read_extra(reader: _Reader) -> dict[str, int]:
+    extra = _Reader(reader.optional("extra", dict), f"{reader.where}.extra")
+    return {name: extra.count(name) for name in extra.value}
 
 
 def _read_layer(reader: _Reader) -> Layer:
@@ -303,6 +323,12 @@ def _read_layer(reader: _Reader) -> Layer:
         group=reader.text("group"),
         weights=_read_weights(reader),
         attrs=reader.get("attrs", dict),
+        # Both or none: of one alone, the other is said to be missing.
+        **{
+            name: reader.count(name)
+            for name in _MEMORY
+            if any(other in reader.value for other in _MEMORY)
+        },
     )
 
 

@@ -7,6 +7,9 @@ from decimal import Decimal
 
 _DECIMAL = {"": 0, "k": 3, "m": 6, "g": 9, "t": 12, "p": 15}
 _BINARY = {"ki": 10, "mi": 20, "gi": 30, "ti": 40}
+_TIMES = {"ns": 0, "us": 3, "ms": 6, "s": 9}
+_MICRO = re.compile("[µμ](?=s)")
+"""Both letters that look like it: the sign of Latin-1 and the Greek one."""
 _NUMBER = re.compile(
     r"\s*([+-]?\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d{1,2})?|[+-]?\.\d+)\s*([a-zA-Z]*)\s*\Z", re.ASCII
 )
@@ -35,6 +38,21 @@ def parse_bytes(text: str | int) -> int:
     scales = {f"{unit}b": exponent for unit, exponent in _DECIMAL.items() if unit} | _DECIMAL
     expected = "a size such as 200MiB, 12MB or 512"
     return _parse(str(text), scales | {"b": 0}, _BINARY, expected)
+
+
+def parse_time(text: str) -> int:
+    """A time in nanoseconds: `"5 ms"`, `"120 us"`, `"0.5 s"`. Raises `ValueError`, naming the text.
+
+    Without a unit it is none: nobody counts nanoseconds, and everybody would mean another unit.
+    """
+    expected = "a time with its unit, such as 5 ms, 120 us or 0.5 s"
+    match = _NUMBER.match(_MICRO.sub("u", text)) if isinstance(text, str) else None
+    if match is None or match[2] not in _TIMES:
+        raise ValueError(f"{text!r} is not {expected}")
+    value = Decimal(match[1].replace("_", "")).scaleb(_TIMES[match[2]])
+    if value != value.to_integral_value():
+        raise ValueError(f"{text!r} is not a whole number of nanoseconds; expected {expected}")
+    return int(value)
 
 
 def _parse(text: str, decimal: dict[str, int], binary: dict[str, int], expected: str) -> int:
@@ -72,6 +90,15 @@ def short_bytes(value: int, digits: int = 4) -> str:
     ('97.49 MiB', '512 B')
     """
     return _scaled(value, 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB"), digits)
+
+
+def short_time(value: int, digits: int = 4) -> str:
+    """Nanoseconds in the unit that suits them: `1.208 ms`.
+
+    >>> short_time(1207929), short_time(512)
+    ('1.208 ms', '512 ns')
+    """
+    return _scaled(value, 1000, ("ns", "µs", "ms", "s"), digits)
 
 
 def percent(part: int, whole: int) -> str:

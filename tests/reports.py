@@ -243,6 +243,19 @@ def quoting() -> Report:
     return replace(base, layers=layers, convention="fvcore")
 
 
+def remembered() -> Report:
+    """With memory: alive are all weights, what a layer reads and what it puts out, four bytes an element."""
+    base = normal()
+    layers = []
+    for layer in base.layers:
+        read, written = (
+            4 * sum(map(math.prod, shapes)) for shapes in (layer.inputs, layer.outputs)
+        )
+        live = base.totals.param_bytes + read + written if layer.calls else 0
+        layers.append(replace(layer, output_bytes=written, live_bytes=live))
+    return replace(base, layers=tuple(layers))
+
+
 REPORTS = {
     "normal": normal,
     "empty": empty,
@@ -250,5 +263,6 @@ REPORTS = {
     "huge": huge,
     "strange": strange,
     "quoting": quoting,
+    "remembered": remembered,
 }
 """Every report, by name."""

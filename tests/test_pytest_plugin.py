@@ -62,6 +62,83 @@ def test_the_package_registers_the_plugin(tmp_path: Path) -> None:
     assert "cnnstat_budget" not in done.stdout
 
 
+def test_estimates_for_a_device_are_held_too(tmp_path: Path) -> None:
+    # 992 bytes of weights, 768 of input, 1,152 and 576 of outputs; in int8 192 + 288 in the arena.
+    (tmp_path / "test_net.py").write_text(
+        NET
+        + """
+@pytest.mark.cnnstat_budget(peak_memory="3488 B", arena="480 B", device="stm32f746", fits=True)
+def test_holds(cnnstat):
+    report = cnnstat.report(Net(), INPUT)
+    assert report.extra == {"peak_memory": 3488, "arena": 480}
+
+@pytest.mark.cnnstat_budget(peak_memory=3487, roofline="1 s", device="my-board", fits="tight")
+def test_over(cnnstat):
+    cnnstat.report(Net(), INPUT)
+
+@pytest.mark.cnnstat_budget(device="stm32f746", runtime="tflm")
+class TestTarget:
+    @pytest.mark.cnnstat_budget(arena=480)
+    def test_of_the_class(self, cnnstat):
+        cnnstat.report(Net(), INPUT)
+
+    @pytest.mark.cnnstat_budget(arena=480, dtype="fp32")
+    def test_of_its_own(self, cnnstat):
+        cnnstat.report(Net(), INPUT)
+
+@pytest.mark.cnnstat_budget(fits=True)
+def test_no_device(cnnstat):
+    cnnstat.report(Net(), INPUT)
+
+@pytest.mark.cnnstat_budget(fits=True, device="pixl-1")
+def test_unknown_device(cnnstat):
+    cnnstat.report(Net(), INPUT)
+
+@pytest.mark.cnnstat_budget(fits="loose", device="pixel-1")
+def test_wrong_fits(cnnstat):
+    cnnstat.report(Net(), INPUT)
+
+@pytest.mark.cnnstat_budget(arena=1, dtype=8)
+def test_wrong_dtype(cnnstat):
+    cnnstat.report(Net(), INPUT)
+
+@pytest.mark.cnnstat_budget(peak_memory="1 GiB")
+def test_training(cnnstat):
+    cnnstat.report(Net(), INPUT, train=True)
+"""
+    )
+    (tmp_path / "cnnstat.toml").write_text(
+        '[devices.my-board]\nname = "Mine"\nmemory_bytes = 2911\nbandwidth = 1\nrates.fp32 = 1000000\n'
+        'runtimes = ["litert"]\n'
+    )
+    done = pytest_run(tmp_path, "-rA")
+    assert outcomes(done) == {
+        "test_holds": "PASSED",
+        "test_over": "FAILED",
+        "TestTarget::test_of_the_class": "PASSED",
+        "TestTarget::test_of_its_own": "FAILED",
+        "test_no_device": "ERROR",
+        "test_unknown_device": "ERROR",
+        "test_wrong_fits": "ERROR",
+        "test_wrong_dtype": "ERROR",
+        "test_training": "FAILED",
+    }
+    text = "\n".join(error_lines(done))
+    assert "peak memory over by 1 B (3,488 B > 3,487 B): cnnstat_budget peak_memory 3487" in text
+    assert "least memory over by 1 B (2,912 B > 2,911 B of my-board): cnnstat_budget fits" in text
+    # 2,336 bytes at one a second.
+    assert "roofline over by 2,335,000,000,000 ns" in text
+    assert "arena over by 1,440 B (1,920 B > 480 B)" in text
+    for wrong in (
+        "fits: 'fits' is about a device, and none is given",
+        "device: no device 'pixl-1'",
+        "fits='loose': expected True, or 'tight'",
+        "dtype=8: expected a name",
+        "'peak-memory' is about inference",
+    ):
+        assert wrong in done.stdout
+
+
 def test_a_report_is_held_to_the_budget(tmp_path: Path) -> None:
     (tmp_path / "test_net.py").write_text(
         NET

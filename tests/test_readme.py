@@ -65,11 +65,32 @@ def test_the_table_is_the_real_one(tmp_path: Path) -> None:
         assert line in printed.splitlines()
 
 
+def test_the_memory_is_the_real_one(tmp_path: Path) -> None:
+    section = README.partition("## Memory")[2].partition("\n## ")[0]
+    command, block = re.findall(r"```(?:console)?\n(.*?)```", section, re.S)
+    shown = [line for line in block.splitlines() if line not in ("", "…")]
+    assert len(shown) > 15
+    line = command.splitlines()[0].partition(" #")[0]
+    printed = cli(f"{line} --width 95", tmp_path).stdout.splitlines()
+    for line in shown:
+        assert any(row.startswith(line) for row in printed), line
+
+
+def test_the_fit_is_the_real_one(tmp_path: Path) -> None:
+    section = README.partition("## Fit")[2].partition("\n## ")[0]
+    command, block = re.findall(r"```(?:console)?\n(.*?)```", section, re.S)
+    shown = [line for line in block.splitlines() if line not in ("", "…")]
+    assert len(shown) > 8
+    line = command.splitlines()[0].partition(" #")[0]
+    printed = cli(f"{line} --width 95", tmp_path).stdout.splitlines()
+    assert [line for line in shown if line not in printed] == []
+
+
 def test_the_walk_through_an_article_runs(tmp_path: Path) -> None:
     text = (ROOT / "examples" / "mobilenet_article.md").read_text()
     blocks = re.findall(r"```console\n(.*?)```", text, re.S)
     lines = [line for block in blocks for line in block.splitlines()]
-    assert len(lines) == 10
+    assert len(lines) == 11
     for line in lines:
         done = cli(line, tmp_path)
         assert done.returncode == 0, (line, done.stderr)

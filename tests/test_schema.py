@@ -4,6 +4,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +38,33 @@ def test_the_document_says_what_it_is() -> None:
         *("notes", "meta"),
     ]
     assert document["totals"]["macs"] == normal().totals.macs
+
+
+def test_estimates_are_there_only_where_something_was_estimated() -> None:
+    assert "extra" not in normal().to_dict()
+    made = replace(normal(), extra={"peak_memory": 3488})
+    assert made.to_dict()["extra"] == {"peak_memory": 3488}
+    assert Report.from_json(made.to_json()) == made
+
+
+@pytest.mark.parametrize("wrong", [5, [], None, {"arena": -1}, {"arena": 1.5}, {"arena": True}])
+def test_estimates_are_counts(wrong: Any) -> None:
+    document = normal().to_dict() | {"extra": wrong}
+    with pytest.raises(ReportError, match=r"report\.extra"):
+        Report.from_json(json.dumps(document))
+
+
+def test_memory_is_there_in_every_layer_or_in_none() -> None:
+    assert "live_bytes" not in normal().to_dict()["layers"][0]
+    document = REPORTS["remembered"]().to_dict()
+    layer = document["layers"][1]
+    assert layer["live_bytes"] > layer["output_bytes"] == 4 * 16 * 32 * 32
+    del layer["output_bytes"]
+    with pytest.raises(ReportError, match=r"layers\[1\].output_bytes is missing"):
+        Report.from_json(json.dumps(document))
+    del layer["live_bytes"]
+    with pytest.raises(ReportError, match=r"layers\[1\] has no live_bytes"):
+        Report.from_json(json.dumps(document))
 
 
 def test_operations_without_a_rule_are_listed_by_name() -> None:

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnstat.units import grouped, parse_bytes, parse_count, percent, short, short_bytes
+from cnnstat.units import (
+    grouped,
+    parse_bytes,
+    parse_count,
+    parse_time,
+    percent,
+    short,
+    short_bytes,
+    short_time,
+)
 
 COUNTS = st.integers(min_value=0, max_value=10**20)
 
@@ -36,6 +45,36 @@ def test_parse_count(text: str | int, value: int) -> None:
 )
 def test_parse_bytes(text: str, value: int) -> None:
     assert parse_bytes(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5 ms", 5_000_000),
+        ("120us", 120_000),
+        ("120 µs", 120_000),  # the sign of Latin-1
+        ("120 μs", 120_000),  # the Greek letter
+        ("0.5 s", 500_000_000),
+        ("1e-3 s", 1_000_000),
+        ("1_000 ns", 1000),
+    ],
+)
+def test_parse_time(text: str, value: int) -> None:
+    assert parse_time(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5", "ms", "5 MS", "5 m", "5 min", "0.5 ns", "nan s", "5 µ", "µs"]
+)
+def test_a_time_needs_its_unit(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a"):
+        parse_time(text)
+
+
+def test_times_in_the_unit_that_suits_them() -> None:
+    values = (0, 999, 1000, 17_856, 1_207_929, 999_999_999, 62_129_575_582, 3600 * 10**9)
+    texts = ["0 ns", "999 ns", "1.000 µs", "17.86 µs", "1.208 ms", "1.000 s", "62.13 s", "3600 s"]
+    assert [short_time(value) for value in values] == texts
 
 
 @pytest.mark.parametrize("text", ["", "G", "1.5", "4 apples", "1e999999999", "nan", "--1", "1.2.3"])

@@ -3,6 +3,7 @@
     {"schema": 1,
      "made_by": {"cnnstat", "torch", …},
      "checks": {NAME: {"model", "input", "mode", "passes", "convention",
+                       "device", "dtype", "runtime" where something was estimated for them,
                        "params", "param_bytes", "macs", "flops", "activations", …,
                        "made_by": {…} where it differs,
                        "layers": [{"path", "type", "kind", "output", "attrs", "params", "macs", …}]}}}
@@ -32,7 +33,8 @@ SCHEMA = 1
 PACKAGES = ("cnnstat", "torch", "torchvision", "timm")
 """Whose versions may change a count."""
 
-_CIRCUMSTANCES = ("model", "input", "mode", "passes", "convention")
+_TARGET = ("device", "dtype", "runtime")
+_CIRCUMSTANCES = ("model", "input", "mode", "passes", "convention", *_TARGET)
 _MOST_BYTES = 256 * 2**20
 
 
@@ -45,7 +47,7 @@ class Entry:
     layers: tuple[Layer, ...] = ()
     """Cut down as `cnnstat.budgets.movement` says."""
     circumstances: Mapping[str, str] = field(default_factory=dict)
-    """`model`, `input`, `mode`, `passes`, `convention`: other ones make other numbers."""
+    """`model`, `input`, `mode`, `passes`, `convention`, `device`, …: other ones make other numbers."""
     made_by: Mapping[str, str] = field(default_factory=dict)
     """Versions of the packages behind it."""
 
@@ -54,11 +56,16 @@ class Entry:
         """What is kept of a report; `metrics` are those that its check looks at."""
         kept = _in_order([*KEPT, *metrics])
         return cls(
-            numbers={metric.name: metric.of(report) for metric in kept},
+            numbers={metric.name: metric.of(report) for metric in kept if metric.known(report)},
             layers=kept_layers(report, kept),
-            circumstances=_circumstances(report),
+            circumstances=circumstances_of(report),
             made_by=_versions(report),
         )
+
+    def differs(self, now: Mapping[str, str], metric: Metric) -> str:
+        """The circumstance that is another now, so that the metric cannot be compared; `""`: none is."""
+        then = self.circumstances
+        return next((n for n in metric.within if then.get(n, now.get(n)) != now.get(n)), "")
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -112,13 +119,8 @@ class Baseline:
             if name in self.entries
             for metric, before in self.entries[name].numbers.items()
             if entry.numbers.get(metric, before) != before
-            and (metric != "quoted" or _convention(entry) == _convention(self.entries[name]))
+            and not self.entries[name].differs(entry.circumstances, METRICS[metric])
         ]
-
-
-def _convention(entry: Entry) -> object:
-    """What `quoted` is counted in: numbers of two conventions cannot be compared."""
-    return entry.circumstances.get("convention")
 
 
 def read_baseline(path: Path, shown: str) -> Baseline | None:
@@ -194,7 +196,8 @@ def _most_frequent(versions: Any) -> dict[str, str]:
     return {name: max(c, key=lambda v: (c[v], v)) for name, c in counts.items()}
 
 
-def _circumstances(report: Report) -> dict[str, str]:
+def circumstances_of(report: Report) -> dict[str, str]:
+    """What else makes other numbers of the same network."""
     meta = report.meta
     made = {
         "model": str(report.subject.get("spec") or report.name),
@@ -202,6 +205,7 @@ def _circumstances(report: Report) -> dict[str, str]:
         "mode": str(meta.get("mode", "")),
         "passes": ", ".join(map(str, _listed(meta.get("phases")))),
         "convention": report.convention,
+        **{name: str(meta.get(name) or "") for name in _TARGET},
     }
     return {name: text for name, text in made.items() if text}
 

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cnnstat.budgets.baseline import Entry
-from cnnstat.budgets.limits import Check, Growth, Level, Limit, Metric
+from cnnstat.budgets.baseline import Entry, circumstances_of
+from cnnstat.budgets.limits import Check, Fits, Growth, Level, Limit, Metric
 from cnnstat.budgets.movement import LayerChange, heaviest, largest, largest_changes, story
+from cnnstat.budgets.target import FITTED, Room
 from cnnstat.report import Report
 from cnnstat.units import percent
 
@@ -30,7 +31,7 @@ _NAMED = 3
 class Bound:
     """A limit that applied, with what it came to."""
 
-    rule: Limit | Growth
+    rule: Limit | Growth | Fits
     """As it was written."""
     allowed: int
     """The most that passes."""
@@ -50,6 +51,8 @@ class Finding:
     """How much the baseline has; `None`: it does not say."""
     at_least: bool = False
     """Whether operations without a rule are missing from the measure."""
+    room: Room | None = None
+    """The memory of a device that it is about; `None`: it is about none."""
 
     @property
     def broken(self) -> tuple[Bound, ...]:
@@ -79,9 +82,13 @@ class Finding:
             over = full(self.measured - bound.allowed)
             least = "at least " if self.at_least else ""
             place = f" at {bound.rule.place}" if bound.rule.place else ""
+            measured, whose = full(self.measured), ""
+            if self.room and isinstance(bound.rule, Fits):
+                measured, whose = self.room.sum(bound.rule), f" of {self.room.device}"
+            rule = f"{bound.rule.rule} {bound.rule.given}".rstrip()
             yield (
-                f"{self.metric.label} over by {least}{over} ({full(self.measured)} > "
-                f"{full(bound.allowed)}): {bound.rule.rule} {bound.rule.given}{place}"
+                f"{self.metric.label} over by {least}{over} "
+                f"({measured} > {full(bound.allowed)}{whose}): {rule}{place}"
             )
 
 
@@ -193,13 +200,20 @@ def evaluate(
     return evaluate_check(check, report, baseline)
 
 
-def evaluate_check(check: Check, report: Report, entry: Entry | None = None) -> CheckResult:
-    """Hold a report against a check, and what the baseline says of it."""
-    findings = tuple(_finding(metric, check, report, entry) for metric in check.metrics)
+def evaluate_check(
+    check: Check, report: Report, entry: Entry | None = None, rooms: Sequence[Room] = ()
+) -> CheckResult:
+    """Hold a report against a check, and what the baseline says of it; `rooms` are those of its device."""
+    known = [metric for metric in check.metrics if metric.known(report)]
+    findings = tuple(_finding(metric, check, report, entry) for metric in known)
     changes: tuple[LayerChange, ...] = ()
     if entry is not None and entry.layers:
         changes = largest_changes(entry.layers, report, entry.metrics)
-    reason, hint = _gap(check, report)
+    if check.fits:
+        findings += tuple(_fitting(room, check.fits) for room in rooms)
+    reason, hint = _lack(check, report, rooms)
+    if not reason:
+        reason, hint = _gap(check, report)
     return CheckResult(
         check=check,
         findings=findings,
@@ -230,6 +244,11 @@ def _finding(metric: Metric, check: Check, report: Report, entry: Entry | None) 
     return Finding(metric, metric.of(report), tuple(bounds), before, at_least)
 
 
+def _fitting(room: Room, fits: Fits) -> Finding:
+    bound = Bound(fits, room.available)
+    return Finding(room.metric(fits), room.taken(fits), (bound,), room=room)
+
+
 def _before(metric: Metric, report: Report, entry: Entry | None) -> int | None:
     if entry is None:
         return None
@@ -238,12 +257,26 @@ def _before(metric: Metric, report: Report, entry: Entry | None) -> int | None:
 
 def _comparable(report: Report, entry: Entry) -> tuple[Metric, ...]:
     """What the baseline has that means the same now: what two conventions quote does not."""
-    other = _convention(report, entry) != report.convention
-    return tuple(metric for metric in entry.metrics if not (other and metric.name == "quoted"))
+    now = circumstances_of(report)
+    return tuple(metric for metric in entry.metrics if not entry.differs(now, metric))
 
 
-def _convention(report: Report, entry: Entry) -> str:
-    return entry.circumstances.get("convention", report.convention)
+def _lack(check: Check, report: Report, rooms: Sequence[Room]) -> tuple[str, str]:
+    """What was not estimated and why, and what to do."""
+    lacking = {m.name: m.label for m in check.metrics if not m.known(report)}
+    if check.fits and not rooms:
+        lacking[FITTED] = f"whether it fits {check.target.device}"
+    for name, label in lacking.items():
+        # Whoever tried to estimate it has left a note on why it could not.
+        for note in report.notes:
+            if note.kind == name:
+                return note.text, note.hint
+        save = "save it with cnnstat summary MODEL --memory -o FILE.json, or "
+        return (
+            f"{label} is not in {check.model}",
+            f"{save if name == 'peak-memory' else ''}give the model's specification, not a report",
+        )
+    return "", ""
 
 
 def _gap(check: Check, report: Report) -> tuple[str, str]:
@@ -289,28 +322,35 @@ def _notes(check: Check, report: Report, entry: Entry | None, moved: bool) -> It
         if _allowed(check, op):
             yield f"without a rule, as allowed: {op} ×{sum(places.values())}"
     options = [limit.option for limit in check.limits if limit.option]
+    options += [check.fits.option] if check.fits and check.fits.option else []
     if check.place is not None and options:
         yield (
             f"{', '.join(options)} of the command line, with the rest of the check {check.name} "
             f"at {check.place}, at level {check.level}"
         )
+    for metric in check.metrics:
+        if metric.extra and metric.known(report):
+            yield from (note.text for note in report.notes if note.kind == metric.name)
+    if check.fits:
+        yield from (note.text for note in report.notes if note.kind == FITTED)
     if entry is None:
         return
+    now = Entry.of(report, check.metrics)
     comparable = _comparable(report, entry)
     for rule in check.growth:
         if rule.metric in comparable:
             continue
         lacks = f"has no {rule.metric.label}"
+        differs = entry.differs(now.circumstances, rule.metric)
         if rule.metric.name in entry.numbers:
             lacks = (
-                f"has {rule.metric.label} of another convention, {_convention(report, entry)}, "
-                f"which cannot be compared with {report.convention}"
+                f"has {rule.metric.label} of another {differs}, {entry.circumstances[differs]}, "
+                f"which cannot be compared with {now.circumstances.get(differs, 'none')}"
             )
         yield (
             f"the baseline of {check.name} {lacks}; "
             "run `cnnstat check --update` and commit the file"
         )
-    now = Entry.of(report, check.metrics)
     for what, text in now.circumstances.items():
         before = entry.circumstances.get(what, text)
         if before != text:

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from cnnstat.budgets.baseline import Baseline, Entry, read_baseline
 from cnnstat.budgets.budget import CheckResult, cannot_tell, evaluate_check
 from cnnstat.budgets.config import Config
-from cnnstat.budgets.limits import Check, Limit
+from cnnstat.budgets.limits import Check, Growth
 from cnnstat.budgets.outcome import Outcome, Update
+from cnnstat.budgets.target import Room
+from cnnstat.devices.device import Device
 from cnnstat.errors import CnnstatError, ConfigError
 from cnnstat.render.base import check_writable, write
 from cnnstat.report import Report
 
-Measure = Callable[[Check], Report]
-"""Makes the report of a check, or raises a `CnnstatError`."""
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is known of a check's model."""
+
+    report: Report
+    """What it costs, with what was estimated beside."""
+    rooms: tuple[Room, ...] = ()
+    """What it needs on the device that it must fit."""
+
+
+Measure = Callable[[Check], Measured]
+"""Measures the model of a check, or raises a `CnnstatError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +41,8 @@ class Order:
     """Where they come from; `None`: from the command line."""
     all: bool = False
     """Whether these are all checks of the configuration."""
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    """Those that the checks name, by that name."""
 
 
 def hold(order: Order, measure: Measure, strict: bool = False, exit_zero: bool = False) -> Outcome:
@@ -75,7 +90,8 @@ def _result(check: Check, measure: Measure, baseline: Baseline | None) -> CheckR
     if check.level == "off":
         return CheckResult(check=check, entry=entry)
     try:
-        return evaluate_check(check, measure(check), entry)
+        measured = measure(check)
+        return evaluate_check(check, measured.report, entry, measured.rooms)
     except CnnstatError as error:
         return cannot_tell(check, error.message.rstrip("."), error.hint, entry)
     except SystemExit as error:
@@ -90,7 +106,7 @@ def _result(check: Check, measure: Measure, baseline: Baseline | None) -> CheckR
 def _accepted(result: CheckResult) -> CheckResult:
     """The result without what only the old baseline forbade."""
     findings = (
-        replace(finding, bounds=tuple(b for b in finding.bounds if isinstance(b.rule, Limit)))
+        replace(finding, bounds=tuple(b for b in finding.bounds if not isinstance(b.rule, Growth)))
         for finding in result.findings
     )
     return replace(result, findings=tuple(findings))

@@ -13,22 +13,24 @@
     level = "error"
     uncounted = ["mylib.fused"]
 
+    device = "pixel-1"                  # what is estimated for a device
+    dtype = "int8"
+    fits = true
+
+Devices of one's own, `[tool.cnnstat.devices.my-board]`, are read by `cnnstat.devices.reading`.
 Whatever is wrong is said with file and line.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnstat.budgets.config_table import ConfigTable, kind
-from cnnstat.budgets.limits import LEVELS, METRICS, Check, Growth, Limit
-from cnnstat.budgets.toml_lines import Key, TomlLines
+from cnnstat.budgets.config_file import find_table, read_table, shown
+from cnnstat.budgets.config_table import ConfigTable
+from cnnstat.budgets.limits import LEVELS, METRICS, Check, Fits, Growth, Limit, Target
+from cnnstat.budgets.target import verify
 from cnnstat.conventions import CONVENTIONS
 from cnnstat.errors import CnnstatError, ConfigError
 from cnnstat.inputs import parse_input
@@ -36,15 +38,12 @@ from cnnstat.inputs import parse_input
 BASELINE = "cnnstat-baseline.json"
 """Where the baseline is, unless the configuration says otherwise."""
 
-FILES = ("cnnstat.toml", "pyproject.toml")
-"""What is looked for, in this order, in a folder."""
-
-_MOST_BYTES = 2**20
-_TOP_KEYS = ("baseline", "convention", "check")
+_TOP_KEYS = ("baseline", "convention", "check", "devices")
 _CHECK_KEYS = (
     *("model", "input", "name", "max", "growth", "level", "uncounted"),
-    *("batch", "train", "backward", "convention"),
+    *("batch", "train", "backward", "convention", "device", "dtype", "runtime", "fits"),
 )
+_TARGET_KEYS = ("device", "dtype", "runtime")
 _GROWN = ("params", "macs")
 """What a growth without a name is about, where nothing has a maximum."""
 
@@ -70,7 +69,7 @@ class Config:
     @property
     def baseline_shown(self) -> str:
         """The baseline, as people would write it."""
-        return _shown(self.baseline)
+        return shown(self.baseline)
 
 
 def find_config(start: Path) -> Config | None:
@@ -78,95 +77,14 @@ def find_config(start: Path) -> Config | None:
 
     A pyproject.toml without `[tool.cnnstat]` is not one. Raises `ConfigError`.
     """
-    for folder in (start, *start.parents):
-        paths = [folder / name for name in FILES if _is_file(folder / name)]
-        found = [config for path in paths if (config := _read(path, wanted=False)) is not None]
-        if len(found) > 1:
-            both = " and ".join(_shown(config.path) for config in found)
-            raise ConfigError(
-                f"{both} both configure cnnstat", hint="keep one, or name it with --config"
-            )
-        if found:
-            return found[0]
-    return None
+    found = find_table(start)
+    return _config(*found) if found else None
 
 
 def read_config(path: Path) -> Config:
     """The configuration in a file. Raises `ConfigError`."""
-    config = _read(path.absolute(), wanted=True)
-    assert config is not None  # Where it is wanted, its absence is an error.
-    return config
-
-
-def _read(path: Path, *, wanted: bool) -> Config | None:
-    shown = _shown(path)
-    text = _text(path, shown)
-    try:
-        document: Any = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        line, reason = _toml_error(error, text)
-        raise ConfigError(f"{shown}:{line}: not valid TOML: {reason}") from None
-    prefix: Key = ("tool", "cnnstat") if path.name == "pyproject.toml" else ()
-    for n, key in enumerate(prefix):
-        if not isinstance(document, Mapping) or key not in document:
-            if not wanted:
-                return None
-            raise ConfigError(
-                f"{shown}:1: has no [tool.cnnstat]", hint="in another file the prefix is left out"
-            )
-        document = document[key]
-        if not isinstance(document, dict):
-            line = TomlLines(text).line(*prefix[: n + 1])
-            raise ConfigError(f"{shown}:{line}: {key!r} is {kind(document)}; expected a table")
-    return _config(path, ConfigTable(document, prefix, TomlLines(text), shown))
-
-
-def _text(path: Path, shown: str) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ConfigError(f"{shown}: cannot be read: {reason.lower()}") from None
-    if len(content) > _MOST_BYTES:
-        raise ConfigError(
-            f"{shown}:1: larger than 1 MiB, which no configuration is",
-            hint="name another file with --config",
-        )
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ConfigError(
-            f"{shown}:{line}: not UTF-8, which TOML is: byte 0x{content[error.start]:02x}",
-            hint="save the file as UTF-8",
-        ) from None
-
-
-def _toml_error(error: Exception, text: str) -> tuple[int, str]:
-    """The line, which `tomllib` says in words alone, and the rest of what it says."""
-    if isinstance(error, RecursionError):
-        return 1, "values are nested too deeply"
-    message = str(error)
-    place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
-    if place is None:
-        return 1, message.partition(";")[0]
-    line = int(place[1]) if place[1] else text.rstrip("\n").count("\n") + 1
-    return line, message[: place.start()]
-
-
-def _shown(path: Path) -> str:
-    try:
-        return Path(os.path.relpath(path)).as_posix()
-    except (OSError, ValueError):  # Windows: on another drive.
-        return path.as_posix()
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # A folder above that nobody may look into.
-        return False
+    path = path.absolute()
+    return _config(path, read_table(path))
 
 
 # What it says
@@ -243,6 +161,8 @@ def _check(table: ConfigTable, convention: str | None) -> Check:
         convention=_convention(table) or convention,
         limits=limits,
         growth=_growth(table, limits),
+        fits=_fits(table),
+        target=_target(table),
         level=level,
         uncounted=_texts(table, "uncounted"),
         place=table.place(),
@@ -253,12 +173,25 @@ def _check(table: ConfigTable, convention: str | None) -> Check:
                 f"{rule.place}: 'quoted' is what a convention quotes, and none is given",
                 hint='add convention = "fvcore", or another one',
             )
-    if not check.metrics:
+    if not check.metrics and not check.fits:
         table.wrong(
             f"check {check.name!r} has neither max nor growth, so it holds nothing",
             hint='add max = { params = "26 M" } or growth = { macs = "0%" }',
         )
+    verify(check)
     return check
+
+
+def _target(table: ConfigTable) -> Target:
+    given = {key: table.text(key) or "" for key in _TARGET_KEYS if key in table.value}
+    return Target(**given, said={key: str(table.place(key)) for key in given})
+
+
+def _fits(table: ConfigTable) -> Fits | None:
+    given = table.value.get("fits", False)
+    if not isinstance(given, bool) and given != "tight":
+        table.expect("fits", 'true, or "tight" where a tight fit passes too')
+    return Fits(given == "tight", table.place("fits")) if given else None
 
 
 def _limits(table: ConfigTable) -> tuple[Limit, ...]:

@@ -6,14 +6,23 @@ Numbers stay as people wrote them beside the integers that they mean; nothing he
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from cnnstat.report import Layer, Report
-from cnnstat.units import grouped, parse_bytes, parse_count, short, short_bytes
+from cnnstat.units import (
+    grouped,
+    parse_bytes,
+    parse_count,
+    parse_time,
+    short,
+    short_bytes,
+    short_time,
+)
 
+Unit = Literal["count", "bytes", "time"]
 Level = Literal["error", "warn", "off"]
 LEVELS: tuple[Level, ...] = ("error", "warn", "off")
 """What a broken budget does: fails, is said and passes, is not looked at."""
@@ -35,25 +44,34 @@ class Metric:
     """As a budget names it: `"param-bytes"`."""
     label: str
     """As it is shown: `"param bytes"`."""
+    unit: Unit = "count"
+    """What it is a number of: things, bytes or nanoseconds."""
     of_work: bool = False
     """Whether an operation without a rule makes it a lower bound."""
+    extra: bool = False
+    """Whether it is estimated on demand, of the whole network alone, and in `Report.extra`."""
+    within: tuple[str, ...] = ()
+    """Circumstances that it depends on: numbers from other ones cannot be compared."""
 
     @property
     def key(self) -> str:
         """The name of the number in a report, in Python and in JSON: `"param_bytes"`."""
         return self.name.replace("-", "_")
 
-    @property
-    def in_bytes(self) -> bool:
-        """Whether it is a size."""
-        return self.name.endswith("-bytes")
+    def known(self, report: Report) -> bool:
+        """Whether a report has it: what is estimated is there only where it was asked for."""
+        return not self.extra or self.key in report.extra
 
     def of(self, report: Report) -> int:
-        """The whole network's."""
+        """The whole network's; 0 where it is not known."""
+        if self.extra:
+            return report.extra.get(self.key, 0)
         return int(getattr(report.totals, self.key))
 
     def of_layer(self, layer: Layer) -> int:
-        """One layer's own."""
+        """One layer's own; 0 where only the whole network has it."""
+        if self.extra:
+            return 0
         return layer.work.moved if self.key == "moved_bytes" else int(getattr(layer, self.key))
 
     def parse(self, given: str | int) -> int:
@@ -62,7 +80,7 @@ class Metric:
             raise ValueError(f"{given!r} is not a number such as 26 or '26 M'")
         if isinstance(given, str) and len(given) > 60:
             raise ValueError(f"{given[:20]!r}… is too long for a number")
-        value = parse_bytes(given) if self.in_bytes else parse_count(given)
+        value = _PARSERS[self.unit](given)
         shown = repr(given) if len(str(given)) <= 60 else f"{str(given)[:20]}…"
         if value < 0:
             raise ValueError(f"{shown} is negative; expected 0 or more")
@@ -72,11 +90,11 @@ class Metric:
 
     def short(self, value: int, digits: int = 4) -> str:
         """`4.089 G`, `97.49 MiB`."""
-        return short_bytes(value, digits) if self.in_bytes else short(value, digits)
+        return _SHORT[self.unit](value, digits)
 
     def full(self, value: int) -> str:
-        """All digits: `4,089,184,256`, `102,228,128 B`."""
-        return grouped(value) + (" B" if self.in_bytes else "")
+        """All digits: `4,089,184,256`, `102,228,128 B`, `5,000,000 ns`."""
+        return grouped(value) + _SUFFIXES[self.unit]
 
     def apart(self, values: Sequence[int]) -> list[str]:
         """The numbers as short as they can be without two different ones looking the same."""
@@ -92,19 +110,36 @@ class Metric:
         return sign + (self.short(abs(after - before)) if sign else "0")
 
 
+_PARSERS: Mapping[Unit, Callable[[Any], int]] = {
+    "count": parse_count,
+    "bytes": parse_bytes,
+    "time": parse_time,
+}
+_SHORT: Mapping[Unit, Callable[[int, int], str]] = {
+    "count": short,
+    "bytes": short_bytes,
+    "time": short_time,
+}
+_SUFFIXES: Mapping[Unit, str] = {"count": "", "bytes": " B", "time": " ns"}
+
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("params", "params"),
         Metric("trainable-params", "trainable params"),
-        Metric("param-bytes", "param bytes"),
+        Metric("param-bytes", "param bytes", "bytes"),
         Metric("buffers", "buffers"),
-        Metric("buffer-bytes", "buffer bytes"),
+        Metric("buffer-bytes", "buffer bytes", "bytes"),
         Metric("macs", "MACs", of_work=True),
         Metric("flops", "FLOPs", of_work=True),
         Metric("activations", "activations", of_work=True),
-        Metric("moved-bytes", "moved bytes", of_work=True),
-        Metric("quoted", "quoted", of_work=True),
+        Metric("moved-bytes", "moved bytes", "bytes", of_work=True),
+        Metric("quoted", "quoted", of_work=True, within=("convention",)),
+        Metric("peak-memory", "peak memory", "bytes", extra=True),
+        Metric("arena", "arena", "bytes", extra=True, within=("runtime", "dtype")),
+        Metric(
+            "roofline", "roofline", "time", of_work=True, extra=True, within=("device", "dtype")
+        ),
     )
 }
 """Everything that a budget may limit, by name, in the order in which it is shown."""
@@ -195,6 +230,42 @@ class Growth:
         return before + self.amount + int(before * self.percent / 100)
 
 
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """It must fit the device that it is meant for."""
+
+    tight: bool = False
+    """Whether what may fit, within the error of the estimate, passes too."""
+    place: Place | None = None
+    """Where; `None`: not in a file."""
+    option: str = ""
+    """The option of the command line that said so."""
+
+    @property
+    def rule(self) -> str:
+        """`fits`, or the option."""
+        return self.option or "fits"
+
+    @property
+    def given(self) -> str:
+        """As it was written."""
+        return "" if self.option else '"tight"' if self.tight else "true"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a network is meant for; only what is estimated for it looks at this."""
+
+    device: str = ""
+    """Id of a device; `""`: none."""
+    dtype: str = ""
+    """Number format of weights and tensors; `""`: the device's usual one, or fp32."""
+    runtime: str = ""
+    """Whose plan the arena is; `""`: the device's, or a greedy one."""
+    said: Mapping[str, str] = field(default_factory=dict)
+    """Where each of these was said: a file's line, or an option."""
+
+
 def metric_named(name: str) -> Metric:
     """The metric of that name, `param-bytes` or `param_bytes`. Raises `ValueError`, listing all."""
     metric = METRICS.get(name.replace("_", "-"))
@@ -225,6 +296,10 @@ class Check:
     """What may not be exceeded."""
     growth: tuple[Growth, ...] = ()
     """How much may be added to the baseline."""
+    fits: Fits | None = None
+    """Whether it must fit the target's device."""
+    target: Target = Target()
+    """What it is meant for."""
     level: Level = "error"
     """What a broken budget does."""
     uncounted: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from cnnstat.budgets.baseline import Rise
 from cnnstat.budgets.budget import CheckResult
-from cnnstat.budgets.limits import Level, Limit
+from cnnstat.budgets.limits import Fits, Growth, Level
 
 PASSED, EXCEEDED, UNKNOWN = 0, 1, 2
 """Exit codes: all hold, a budget is exceeded, nobody can tell."""
@@ -175,7 +175,9 @@ def _few(names: tuple[str, ...] | list[str], most: int = 6) -> str:
 
 def _advice(exceeded: tuple[CheckResult, ...]) -> str:
     broken = [bound.rule for result in exceeded for f in result.exceeded for bound in f.broken]
-    rule = next((rule for rule in broken if isinstance(rule, Limit)), None)
+    rule = next((rule for rule in broken if not isinstance(rule, Growth)), None)
+    if isinstance(rule, Fits):
+        return "Shrink the model, or choose another device or dtype."
     if rule is None:
         return (
             "Shrink the model, or accept it with `cnnstat check --update --allow-increase` "

@@ -13,7 +13,10 @@ from cnnstat.cli import options
 from cnnstat.cli.check import check
 from cnnstat.cli.compare import compare
 from cnnstat.cli.crosscheck import crosscheck
+from cnnstat.cli.devices import devices
 from cnnstat.cli.explain import explain
+from cnnstat.cli.fit import fit
+from cnnstat.cli.memory import memory as memory_command
 from cnnstat.cli.output import FAILED, Outputs, colored, exit_codes, room, show, tell
 from cnnstat.cli.reports import report_of
 from cnnstat.cli.tables import tables
@@ -61,6 +64,7 @@ def summary(
     backward: options.BackwardOption = False,
     convention: options.ConventionOption = None,
     engine: options.EngineOption = None,
+    memory: options.MemoryOption = False,
     depth: options.DepthOption = None,
     top: options.TopOption = None,
     by: options.ByOption = None,
@@ -99,6 +103,7 @@ def summary(
             backward=backward,
             engine=engine,
             convention=convention,
+            memory=memory,
         )
         outputs.emit_report(report, view, color=color, quiet=quiet)
 
@@ -140,6 +145,9 @@ app.command()(compare)
 app.command()(explain)
 app.command()(crosscheck)
 app.command()(tables)
+app.command("memory")(memory_command)
+app.command()(devices)
+app.command()(fit)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

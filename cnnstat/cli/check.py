@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from cnnstat.budgets.checking import Measure, Order
     from cnnstat.budgets.outcome import Outcome
 
-LIMITED = ("params", "macs", "flops", "activations", "param-bytes")
+LIMITED = (
+    *("params", "macs", "flops", "activations", "param-bytes"),
+    *("peak-memory", "arena", "roofline"),
+)
 """What `--max-…` limits."""
 
 NamesArgument = Annotated[
@@ -43,6 +47,38 @@ MaxMacsOption = Annotated[str | None, _limit("macs", "4.2G", "multiply–accumul
 MaxFlopsOption = Annotated[str | None, _limit("flops", "8.3G", "floating-point operations")]
 MaxActivationsOption = Annotated[str | None, _limit("activations", "12M", "activations")]
 MaxParamBytesOption = Annotated[str | None, _limit("param-bytes", "98MiB", "bytes of parameters")]
+MaxPeakMemoryOption = Annotated[
+    str | None, _limit("peak-memory", "200MiB", "bytes alive in inference, weights included")
+]
+MaxArenaOption = Annotated[
+    str | None, _limit("arena", "256KiB", "bytes in the arena that a runtime plans")
+]
+MaxRooflineOption = Annotated[
+    str | None, _limit("roofline", "20ms", "time on the device, by the bound that no run can beat")
+]
+FitsOption = Annotated[
+    bool, typer.Option("--fits", help="It fits the device, by the whole error of the estimate.")
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", metavar="ID", help="What it is for: pixel-1; see cnnstat devices."),
+]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="NAME",
+        help="Number format there: fp32, fp16, bf16 or int8. [default: the device's usual one]",
+    ),
+]
+RuntimeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        metavar="NAME",
+        help="Whose arena: greedy, tflm, litert or ort. [default: the device's, or greedy]",
+    ),
+]
 UncountedOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -91,6 +127,13 @@ def check(
     max_flops: MaxFlopsOption = None,
     max_activations: MaxActivationsOption = None,
     max_param_bytes: MaxParamBytesOption = None,
+    max_peak_memory: MaxPeakMemoryOption = None,
+    max_arena: MaxArenaOption = None,
+    max_roofline: MaxRooflineOption = None,
+    fits: FitsOption = False,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    runtime: RuntimeOption = None,
     uncounted: UncountedOption = None,
     input: options.InputOption = None,
     batch: options.BatchOption = None,
@@ -115,6 +158,7 @@ def check(
 
     \b
       cnnstat check resnet50 --max-macs 4.2G --max-params 26M
+      cnnstat check mobilenet_v2 --device pixel-1 --fits --max-roofline 20ms
       cnnstat check                              # every check of pyproject.toml or cnnstat.toml
       cnnstat check --update                     # accept what is measured as the new baseline
       cnnstat check -o check.xml                 # JUnit, for GitLab and others
@@ -125,10 +169,12 @@ def check(
         from cnnstat.render.base import View
 
         outputs, view = CheckOutputs.plan(output, format, json), View(width=width)
-        maxima = (max_params, max_macs, max_flops, max_activations, max_param_bytes)
-        given = Given(input or (), batch, train, backward, convention, uncounted or ())
+        counts = (max_params, max_macs, max_flops, max_activations, max_param_bytes)
+        maxima = (*counts, max_peak_memory, max_arena, max_roofline)
+        how = Given(input or (), batch, train, backward, convention, uncounted or ())
+        given = replace(how, device=device, dtype=dtype, runtime=runtime)
         limits = dict(zip(LIMITED, maxima, strict=True))
-        order = Asked(names or (), limits, config, given).order()
+        order = Asked(names or (), limits, fits, config, given).order()
         _spare(outputs, order)
         measure = measuring(order, engine, verbose)
         outcome = _outcome(order, measure, strict, exit_zero, update, allow_increase)

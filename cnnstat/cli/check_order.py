@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from cnnstat.cli.output import FAILED, tell
+from cnnstat.cli.output import FAILED, stdout_kept, tell
 from cnnstat.cli.reports import report_of
 from cnnstat.errors import CnnstatError, ConfigError
 
 if TYPE_CHECKING:
-    from cnnstat.budgets.checking import Measure, Order
+    from cnnstat.analysis import Prepared
+    from cnnstat.budgets.checking import Measure, Measured, Order
     from cnnstat.budgets.config import Config
-    from cnnstat.budgets.limits import Check, Limit
+    from cnnstat.budgets.limits import Check, Fits, Limit, Target
+    from cnnstat.devices.device import Device
     from cnnstat.report import Report
 
 _SAMPLE = """\
@@ -49,11 +51,28 @@ class Given:
     """As given to `--convention`."""
     uncounted: Sequence[str] = ()
     """Operations that may stay without a rule."""
+    device: str | None = None
+    """As given to `--device`."""
+    dtype: str | None = None
+    """As given to `--dtype`."""
+    runtime: str | None = None
+    """As given to `--runtime`."""
 
     def options(self) -> list[str]:
         """The options that were given."""
         given = {**asdict(self), "input": self.inputs, "inputs": None}
         return [f"--{name}" for name, value in given.items() if value]
+
+    def target(self) -> Target:
+        """What it is meant for."""
+        from cnnstat.budgets.limits import Target
+
+        words = {"device": self.device, "dtype": self.dtype, "runtime": self.runtime}
+        given = {name: text for name, text in words.items() if text is not None}
+        for name, text in given.items():
+            if not text.strip():
+                raise ConfigError(f"--{name}: expected a name, found {text!r}")
+        return Target(**given, said={name: f"--{name}" for name in given})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +83,8 @@ class Asked:
     """Checks or specifications."""
     limits: Mapping[str, str | None]
     """By metric, as given; `None`: not given."""
+    fits: bool = False
+    """As given."""
     config: Path | None = None
     """The configuration's file; `None`: look for it."""
     given: Given = Given()
@@ -75,20 +96,21 @@ class Asked:
         from cnnstat.budgets.config import read_config
 
         limits = self._limits()
-        config = self._found(limits) if self.config is None else read_config(self.config)
+        options = [*(limit.option for limit in limits), *(["--fits"] if self.fits else [])]
+        config = self._found(options) if self.config is None else read_config(self.config)
         named = {check.name: check for check in config.checks} if config else {}
-        if not limits and (not named or (config is None and self.names)):
+        if not options and (not named or (config is None and self.names)):
             _nothing(self.names, config)
-        if limits and not self.names:
+        if options and not self.names:
             raise ConfigError(
-                f"{limits[0].option} needs a model",
+                f"{options[0]} needs a model",
                 hint="try: cnnstat check resnet50 --max-macs 4.2G",
             )
         checks = []
         for name in dict.fromkeys(self.names):
             if name in named:
                 checks.append(self._of_config(named[name], limits))
-            elif limits:
+            elif options:
                 checks.append(self._of_spec(name, limits))
             else:
                 _unknown(name, named, config)
@@ -99,18 +121,20 @@ class Asked:
                 "of the configuration",
                 hint="say it there, or give a specification with --max-macs or another limit",
             )
+        held = tuple(checks) or tuple(named.values())
+        devices = _devices(held, config)
         if checks and all(check.place is None for check in checks):
             config = None  # Nor is its baseline any business of a model of the command line.
-        return Order(tuple(checks) or tuple(named.values()), config, all=not self.names)
+        return Order(held, config, all=not self.names, devices=devices)
 
-    def _found(self, limits: tuple[Limit, ...]) -> Config | None:
+    def _found(self, options: Sequence[str]) -> Config | None:
         """The configuration around us; a broken one stops nobody who brings model and limits."""
         from cnnstat.budgets.config import find_config
 
         try:
             return find_config(Path.cwd())
         except ConfigError as error:
-            if not (limits and self.names):
+            if not (options and self.names):
                 raise
             tell(
                 "cnnstat: note: the configuration cannot be read, so the limits of the command line "
@@ -132,17 +156,28 @@ class Asked:
 
     def _of_config(self, check: Check, limits: tuple[Limit, ...]) -> Check:
         """What the command line says goes before what the configuration says, and is meant to hold."""
-        if not limits:
+        from cnnstat.budgets.target import verify
+
+        if not limits and not self.fits:
             return check
         given = {limit.metric.name for limit in limits}
         kept = tuple(limit for limit in check.limits if limit.metric.name not in given)
-        return replace(check, limits=(*kept, *limits), level="error")
+        fits = self._fits() or check.fits
+        check = replace(check, limits=(*kept, *limits), fits=fits, level="error")
+        verify(check)
+        return check
+
+    def _fits(self) -> Fits | None:
+        from cnnstat.budgets.limits import Fits
+
+        return Fits(option="--fits") if self.fits else None
 
     def _of_spec(self, spec: str, limits: tuple[Limit, ...]) -> Check:
         from cnnstat.budgets.limits import Check
+        from cnnstat.budgets.target import verify
 
         given = self.given
-        return Check(
+        check = Check(
             name=spec,
             model=spec,
             inputs=tuple(given.inputs),
@@ -151,8 +186,25 @@ class Asked:
             backward=given.backward,
             convention=given.convention,
             limits=limits,
+            fits=self._fits(),
+            target=given.target(),
             uncounted=tuple(given.uncounted),
         )
+        verify(check)
+        return check
+
+
+def _devices(checks: Sequence[Check], config: Config | None) -> Mapping[str, Device]:
+    """The devices that the checks name: built in, or those of the configuration."""
+    if not any(check.target.device for check in checks):
+        return {}
+    from cnnstat.budgets.config_file import read_table
+    from cnnstat.devices.catalogue import built_in
+    from cnnstat.devices.reading import devices_in_config, unlike
+    from cnnstat.devices.target import devices_of
+
+    own = devices_in_config(read_table(config.path)) if config else ()
+    return devices_of(checks, unlike((*built_in(), *own)))
 
 
 def _unknown(name: str, named: Mapping[str, Check], config: Config | None) -> NoReturn:
@@ -187,11 +239,14 @@ def _nothing(names: Sequence[str], config: Config | None) -> NoReturn:
 def measuring(order: Order, engine: str | None, verbose: bool) -> Measure:
     """Measures a check: one of the configuration as seen from its folder."""
 
-    def measure(check: Check) -> Report:
+    from cnnstat.budgets.checking import Measured
+    from cnnstat.budgets.target import estimates
+
+    def measure(check: Check) -> Measured:
         project = order.config.folder if order.config and check.place else Path.cwd()
         try:
             with chdir(project):
-                return report_of(
+                report = report_of(
                     check.model,
                     inputs=list(check.inputs) or None,
                     batch=check.batch,
@@ -200,9 +255,27 @@ def measuring(order: Order, engine: str | None, verbose: bool) -> Measure:
                     engine=engine,
                     convention=check.convention,
                 )
+                if not estimates(check):
+                    return Measured(report)
+                return _extended(check, report, order.devices.get(check.target.device))
         except CnnstatError:
             if verbose:
                 traceback.print_exc()
             raise
 
     return measure
+
+
+def _extended(check: Check, report: Report, device: Device | None) -> Measured:
+    from cnnstat.extras import extended
+    from cnnstat.sources.base import is_report
+
+    def prepared() -> Prepared:
+        from cnnstat.analysis import prepare
+
+        return prepare(check.model, list(check.inputs) or None, check.batch)
+
+    if is_report(check.model):
+        return extended(check, report, device)
+    with stdout_kept():
+        return extended(check, report, device, prepared)

@@ -85,6 +85,14 @@ EngineOption = Annotated[
     ),
 ]
 
+MemoryOption = Annotated[
+    bool,
+    typer.Option(
+        "--memory",
+        help="Bytes of each layer's parameters and output, and those alive while it runs in inference.",
+    ),
+]
+
 # Which rows
 
 DepthOption = Annotated[

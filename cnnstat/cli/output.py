@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from cnnstat.cli.look_alikes import ERRORS
 from cnnstat.errors import CnnstatError, OutputError
 
 if TYPE_CHECKING:
@@ -147,11 +148,11 @@ def colored(choice: str) -> bool:
 
 
 def show(text: str) -> None:
-    """Print on the standard output, as UTF-8 unless a terminal says otherwise."""
+    """Print on the standard output, as UTF-8 unless a terminal says otherwise: then with look-alikes."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         if sys.stdout.isatty():
-            reconfigure(errors="replace")
+            reconfigure(errors=ERRORS)
         else:
             # A pipe gets what a file gets. A lone surrogate becomes the escape that JSON knows.
             reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnstat.cli.output import stdout_kept
 from cnnstat.errors import InputError, ReportError
@@ -24,6 +24,7 @@ def report_of(
     backward: bool,
     engine: str | None,
     convention: str | None,
+    memory: bool = False,
 ) -> Report:
     """A saved report stays free of torch, and cannot be measured in another way than it was."""
     from cnnstat.sources.base import is_report
@@ -33,6 +34,8 @@ def report_of(
         with no_collection(), stdout_kept():
             from cnnstat.analysis import analyze
 
+            # Only who asks for it has to know of it.
+            more: dict[str, Any] = {"memory": True} if memory else {}
             return analyze(
                 spec,
                 inputs=inputs or None,
@@ -42,6 +45,7 @@ def report_of(
                 backward=backward,
                 engine=engine or "auto",
                 convention=convention or "macs",
+                **more,
             )
     options = {
         "--input": inputs,
@@ -61,6 +65,13 @@ def report_of(
             hint="give the model's name instead",
         )
     report = read_saved(spec)
+    if memory and not report.has_memory:
+        name = report.subject.get("spec") or "MODEL"
+        raise InputError(
+            f"{spec!r} was saved without memory",
+            hint=f"write it again: cnnstat summary {name} --memory -o "
+            f"{'FILE.json' if spec == '-' else spec}",
+        )
     if convention in (None, report.convention):
         return report
     from cnnstat.conventions import requote

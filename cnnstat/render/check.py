@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cnnstat.budgets.budget import CheckResult, Finding
-from cnnstat.budgets.limits import Growth, Limit, Metric
+from cnnstat.budgets.limits import Growth, Metric
 from cnnstat.budgets.movement import LayerChange
 from cnnstat.budgets.outcome import Outcome
 from cnnstat.render.document import Document, Figure, Text
@@ -128,8 +128,9 @@ def check_data(outcome: Outcome) -> dict[str, Any]:
      "checks": [{"name", "model", "level", "status", "reason", "hint", "file", "line",
                  "layers": [{"change", "before", "after"}], "explanation": [TEXT]}],
      "findings": [{"check", "metric", "measured", "at_least", "exceeded", "baseline",
-                   "bounds": [{"rule", "given", "allowed", "over", "file", "line"}]}],
-     "reports": [{"check", "subject", "convention", "totals", "uncounted", "meta"}],
+                   "bounds": [{"rule", "given", "allowed", "over", "file", "line"}],
+                   "room": {"name", "device", "needed", "available", "over", "under"} of "fits-…"}],
+     "reports": [{"check", "subject", "convention", "totals", "extra", "uncounted", "meta"}],
      "update": null or {"fate", "changes", "added", "dropped"},
      "notes": [TEXT]}
     """
@@ -173,6 +174,7 @@ def _report(name: str, report: Report) -> dict[str, Any]:
         "subject": dict(report.subject),
         "convention": report.convention,
         "totals": asdict(report.totals),
+        "extra": dict(report.extra),
         "uncounted": [
             {"op": item.op, "layer": item.layer, "count": item.count} for item in report.uncounted
         ],
@@ -199,6 +201,7 @@ def _finding(result: CheckResult, finding: Finding) -> dict[str, Any]:
             }
             for bound in finding.bounds
         ],
+        **({"room": asdict(finding.room)} if finding.room else {}),
     }
 
 
@@ -210,7 +213,7 @@ def _change(change: LayerChange, metrics: list[Metric]) -> dict[str, Any]:
             "type": layer.type,
             "kind": layer.kind,
             "output": list(layer.outputs[0]) if layer.outputs else None,
-            **{metric.key: metric.of_layer(layer) for metric in metrics},
+            **{metric.key: metric.of_layer(layer) for metric in metrics if not metric.extra},
         }
         if layer
         else None
@@ -237,7 +240,9 @@ def _records(outcome: Outcome) -> Iterator[dict[str, object]]:
     """One row for each metric of each check, and one for a check that has none."""
     for result in outcome.results:
         for finding in result.findings or (None,):
-            limits = [b for b in finding.bounds if isinstance(b.rule, Limit)] if finding else []
+            limits = (
+                [b for b in finding.bounds if not isinstance(b.rule, Growth)] if finding else []
+            )
             grown = [b for b in finding.bounds if isinstance(b.rule, Growth)] if finding else []
             yield {
                 "check": result.name,

@@ -40,6 +40,10 @@ COLUMNS = (
 by a semicolon."""
 
 
+MEMORY_COLUMNS = ("output_bytes", "live_bytes")
+"""Further columns of a report that has memory; neither is a sum, as each says what is there at one time."""
+
+
 class CsvRenderer:
     """`-f csv`: every module, or the layers that the view picks."""
 
@@ -49,7 +53,8 @@ class CsvRenderer:
 
     def render(self, report: Report, view: View) -> str:
         """A line of names and a line per module. The notes do not fit into it."""
-        return csv_text([COLUMNS, *(_cells(row) for row in _rows(report, view))])
+        names = COLUMNS + MEMORY_COLUMNS * report.has_memory
+        return csv_text([names, *(_cells(row)[: len(names)] for row in _rows(report, view))])
 
     def draw(self, document: Document, view: View) -> str:
         """The document's records under their names."""
@@ -102,6 +107,8 @@ def _cells(row: Row) -> tuple[object, ...]:
         ";".join(layer.tied_to),
         sum(item.count for item in row.uncounted),
         ";".join(_operation(item, layer.path) for item in row.uncounted),
+        layer.output_bytes,
+        layer.live_bytes,
     )
 
 

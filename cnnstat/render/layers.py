@@ -21,6 +21,9 @@ _NUMBERS = {
     "activations": "activations",
     "quoted": "quoted",
     "calls": "calls",
+    "param_bytes": "param bytes",
+    "output_bytes": "output bytes",
+    "live_bytes": "live bytes",
 }
 
 
@@ -47,6 +50,7 @@ def layer_table(report: Report, selection: Selection, view: View, *, tree: bool)
             "share": "–" if row.uncounted else percent(share, whole),
             "bar": _bar(share, largest) if row.additive and row.role != "rest" else "",
             **_numbers(row.totals, row.layer, bool(row.uncounted)),
+            **_memory(row),
         }
         lines.append(
             Line(
@@ -61,6 +65,9 @@ def layer_table(report: Report, selection: Selection, view: View, *, tree: bool)
         "path": "total",
         "share": percent(whole, whole),
         **_numbers(report.totals, None, not report.complete),
+        "param_bytes": grouped(report.totals.param_bytes),
+        # Not a sum: the most that is alive at once.
+        "live_bytes": grouped(max((layer.live_bytes or 0 for layer in report.layers), default=0)),
     }
     cells = tuple(total.get(column.key, "") for column in columns)
     lines.append(Line(cells=cells, role="total", keep=len("total")))
@@ -77,6 +84,9 @@ def _columns(report: Report, view: View, metric: str) -> tuple[Column, ...]:
         numbers[view.by] = 95
     if view.by == "params":
         numbers["params"] = 95
+    if report.has_memory:
+        # Who asked for memory sees it before anything else but the MACs; bytes follow the shape.
+        numbers = {"output_bytes": 97, "live_bytes": 98, "param_bytes": 96, **numbers}
     titles = {**_NUMBERS, "quoted": convention_title(report)}
     share = "share" if metric == "macs" else f"of {titles[metric]}"
     return (
@@ -105,6 +115,15 @@ def _numbers(totals: Totals, layer: Layer | None, partial: bool) -> dict[str, st
         "quoted": bound + grouped(totals.quoted),
         "calls": grouped(layer.calls) if layer else "",
     }
+
+
+def _memory(row: Row) -> dict[str, str]:
+    """Bytes of parameters, of what is put out, and alive meanwhile; a dash where nothing ran."""
+    sizes = {"param_bytes": grouped(row.totals.param_bytes), "output_bytes": "", "live_bytes": ""}
+    if row.layer is not None and row.role != "own":
+        sizes["output_bytes"] = grouped(row.layer.output_bytes or 0) if row.called else "–"
+        sizes["live_bytes"] = grouped(row.layer.live_bytes) if row.layer.live_bytes else "–"
+    return sizes
 
 
 def convention_title(report: Report) -> str:

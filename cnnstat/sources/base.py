@@ -8,11 +8,9 @@ src/net.py:build?width=0.5&depth=3
 
 from __future__ import annotations
 
-import ast
 import difflib
 import importlib
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cnnstat.errors import CnnstatError, SourceUnavailable, SpecError, UnknownModel
 from cnnstat.inputs import Inputs
+from cnnstat.queries import arguments
 from cnnstat.report import Note
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def parse(text: str) -> Spec:
     if not given.isprintable():
         raise SpecError(f"model {given!r} has characters that cannot be printed; {_FORMS}")
     body, mark, query = given.partition("?")
-    args = _arguments(query, given) if mark else {}
+    args = arguments(query, f"model {given!r}") if mark else {}
     head, colon, tail = body.partition(":")
     if colon and head.lower() in _BY_PREFIX:
         if not tail:
@@ -214,32 +213,6 @@ def _unknown(spec: Spec, sources: list[str]) -> CnnstatError:
     hints = [f"close: {', '.join(close)}"] if close else [f"see `cnnstat models {spec.name}`"]
     where = ", ".join(name for name in sources if not any(m.startswith(name) for m in missing))
     return UnknownModel(f"no model named {spec.name!r} in {where}", hint="; ".join(hints + missing))
-
-
-def _arguments(query: str, given: str) -> dict[str, Any]:
-    args: dict[str, Any] = {}
-    for part in query.split("&"):
-        name, equals, value = part.partition("=")
-        if not equals or not name.isidentifier():
-            raise SpecError(
-                f"model {given!r}: {part!r} is no argument; expected NAME=VALUE after the `?`",
-                hint="several arguments are joined by &: net.py:build?width=0.5&depth=3",
-            )
-        if name in args:
-            raise SpecError(f"model {given!r} gives the argument {name!r} twice")
-        args[name] = _value(value)
-    return args
-
-
-def _value(text: str) -> Any:
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    try:
-        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
-            return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
 
 
 def _sources() -> str:

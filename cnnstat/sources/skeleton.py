@@ -27,6 +27,8 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.weak import WeakIdKeyDictionary
 
+from cnnstat.errors import causes
+
 T = TypeVar("T")
 
 LARGE = 2**16
@@ -207,9 +209,5 @@ def _for_want_of_values(error: BaseException | None) -> bool:
     Told by torch's wording, because the alternative (to try every failing constructor again with
     real weights) asks for the memory of a model that is merely misspelt.
     """
-    while error is not None:
-        text = str(error).lower()
-        if "meta" in text or "incompatible tensor type" in text:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    words = ("meta", "incompatible tensor type")
+    return any(word in str(link).lower() for link in causes(error) for word in words)

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from cnnstat.errors import CnnstatError, TraceError
+from cnnstat.errors import CnnstatError, TraceError, causes
 from cnnstat.inputs import Inputs
+from cnnstat.memory.step import Step
 from cnnstat.record import Trace
 from cnnstat.trace.arguments import arguments
 from cnnstat.trace.gradient import GradientScopes
@@ -28,6 +29,7 @@ from cnnstat.trace.isolation import isolated
 from cnnstat.trace.meta import NeedsValues
 from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack, is_lazy, tensors_of
 from cnnstat.trace.recorder import Recorder
+from cnnstat.trace.step import autocast, primed_optimizer, state_of
 from cnnstat.trace.twin import in_place
 
 ENGINES = ("meta", "fake", "cpu")
@@ -55,13 +57,19 @@ def record(
     train: bool = False,
     backward: bool = False,
     expected: Inputs | None = None,
+    step: Step | None = None,
 ) -> Trace:
-    """The record of one pass.
+    """The record of one pass, or of one whole step of inference or training.
 
     `engine` is `"auto"` or one of `ENGINES`; `expected` is the model's own input, for the hint. Raises
-    `TraceError`, naming the layer, where the model's forward raises or no engine can run it.
+    `TraceError`, naming the layer, where the model's forward raises or no engine can run it, and
+    `SpecError` where the step's optimizer cannot be made.
     """
-    rungs = list(ENGINES if engine == "auto" else (engine,))
+    if step is not None:
+        train = backward = step.trains
+    # The meta device takes other kernels for attention than a CPU does, and leaves autocast out.
+    able = ENGINES if step is None else ENGINES[1:]
+    rungs = list(able if engine == "auto" else (engine,))
     reasons: list[str] = []
     first: TraceError | None = None
     suspect: tuple[Any, ...] = ()
@@ -71,7 +79,7 @@ def record(
         if rung == "cpu":
             check_memory(needed)
         try:
-            return _attempt(rung, makers, inputs, train, backward, reasons)
+            return _attempt(rung, makers, inputs, _Way(train, backward, step), reasons)
         except _Failed as caught:
             failed = caught
         needed = failed.needed
@@ -105,17 +113,25 @@ class _Failed(Exception):
         self.needed = sum(p.nbytes for p in run.model.parameters() if not is_lazy(p))
 
 
-def _attempt(
-    rung: str, makers: Makers, inputs: Inputs, train: bool, backward: bool, reasons: list[str]
-) -> Trace:
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How the model is to run."""
+
+    train: bool
+    backward: bool
+    step: Step | None
+
+
+def _attempt(rung: str, makers: Makers, inputs: Inputs, way: _Way, reasons: list[str]) -> Trace:
     """One engine; again with the original itself, or with autograd on, where that is what it takes."""
     make = makers.real if rung == "cpu" else makers.skeleton
     originals = frozenset(map(id, makers.original.modules() if makers.original else ()))
-    inference = rung != "fake"  # fake tensors and inference mode do not go together
+    # Fake tensors and inference mode do not go together; a step keeps what autograd does apart.
+    inference = rung != "fake" and way.step is None
     while True:
         with isolated(), make() as model:
             own = originals - set(map(id, model.modules()))
-            run = _Run(rung, model.train(train), inputs, backward, inference, own)
+            run = _Run(rung, model.train(way.train), inputs, way, inference, own)
             try:
                 return run.trace(reasons)
             except _OriginalRan:
@@ -143,13 +159,15 @@ class _Run:
         engine: str,
         model: nn.Module,
         inputs: Inputs,
-        backward: bool,
+        way: _Way,
         inference: bool,
         originals: frozenset[int],
     ) -> None:
-        self.engine, self.model, self.inputs, self.backward = engine, model, inputs, backward
-        self.inference = inference and not backward
+        self.engine, self.model, self.inputs, self.backward = engine, model, inputs, way.backward
+        self.step = way.step or Step()
+        self.inference = inference and not self.backward
         self.recorder = Recorder(meta=engine == "meta", whole=self.inference)
+        self.recorder.layouts = way.step is not None
         self.stack = ModuleStack(model, self.recorder.describe, originals=originals)
         self.recorder.modules = self.stack
 
@@ -163,11 +181,12 @@ class _Run:
             else:
                 context.enter_context(torch.set_grad_enabled(self.backward))
             args, kwargs = arguments(self.inputs, self.engine)
-            given = recorder.existing(tensors_of((args, kwargs)))
-            recorder.existing(stack.held())
+            given = recorder.existing(tensors_of((args, kwargs)), "input")
+            self._describe_held()
             gradients = GradientScopes(stack) if self.backward else None
+            optimizer = self._optimizer()
             try:
-                with recorder, stack.watching():
+                with recorder, stack.watching(), autocast(self.step):
                     output = self.model(*args, **kwargs)
             finally:
                 if stack.strayed == ORIGINAL_RAN:
@@ -185,6 +204,13 @@ class _Run:
                 recorder.scope_of_gradient = gradients.current
                 with recorder:
                     gradients.run(output)
+                    recorder.gradients(
+                        p.grad for p in self.model.parameters() if p.grad is not None
+                    )
+            if optimizer is not None:
+                recorder.phase, recorder.scope_of_gradient = "optimizer", str
+                with recorder:
+                    optimizer.step()
             modules = stack.tree()
             recorder.close()
         return Trace(
@@ -200,6 +226,19 @@ class _Run:
                 "tried": list(reasons),
             },
         )
+
+    def _describe_held(self) -> None:
+        held = list(self.stack.held())
+        self.recorder.existing((t for t in held if isinstance(t, nn.Parameter)), "weight")
+        self.recorder.existing(held, "buffer")
+
+    def _optimizer(self) -> torch.optim.Optimizer | None:
+        """The optimizer of a training step, its state described as there before anything ran."""
+        if not self.step.trains:
+            return None
+        optimizer = primed_optimizer(self.step, self.model)
+        self.recorder.existing(state_of(optimizer), "optimizer")
+        return optimizer
 
 
 @contextmanager
@@ -239,20 +278,14 @@ def _wants_values(error: BaseException) -> bool:
         isinstance(link, NeedsValues | NotImplementedError)
         or type(link).__name__ in _VALUE_ERRORS
         or any(word in str(link).lower() for word in _VALUE_WORDS)
-        for link in _chain(error)
+        for link in causes(error)
     )
 
 
 def _wants_gradients(error: BaseException) -> bool:
     """Whether forward takes a gradient itself, which inference mode does not allow."""
     words = ("does not require grad", "inference tensor")
-    return any(word in str(link).lower() for link in _chain(error) for word in words)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+    return any(word in str(link).lower() for link in causes(error) for word in words)
 
 
 def _failure(failed: _Failed, inputs: Inputs, expected: Inputs | None) -> TraceError:

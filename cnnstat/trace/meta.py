@@ -58,6 +58,8 @@ class OpFacts:
     """Whether equal shapes give equal results: not where a view or an `out=` tensor changes."""
     fresh: bool
     """Its outputs are new tensors, so that shapes alone describe them."""
+    views: bool = False
+    """Its outputs are views of its first argument."""
 
 
 _FACTS: dict[Any, OpFacts] = {}
@@ -95,6 +97,7 @@ def facts_of(func: Any) -> OpFacts:
         repeatable=torch.Tag.inplace_view not in func.tags
         and not any(isinstance(place, str) for place in places),
         fresh=bool(returned) and all(info is None for info in returned),
+        views=bool(returned) and all(info is not None and not info.is_write for info in returned),
     )
     return facts
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -56,6 +57,7 @@ class Recorder(TorchDispatchMode):
         self.modules: ModuleStack | None = None
         self.phase = "forward"
         self.scope_of_gradient: Callable[[], str] = str
+        self.layouts = False
         self._meta = MetaDevice() if meta else None
         self._whole = whole
         self._wanted = ""
@@ -72,7 +74,9 @@ class Recorder(TorchDispatchMode):
         if tensor.layout is torch.jagged:  # one of its sizes is no number
             shape = tuple(size if type(size) is int else -1 for size in tensor.shape)
             return TensorSpec(shape, dtype, itemsize)
-        return TensorSpec(tuple(tensor.shape), dtype, itemsize, self._storage(tensor))
+        last = self.layouts and tensor.dim() == 4 and not tensor.is_contiguous()
+        last = last and tensor.is_contiguous(memory_format=torch.channels_last)
+        return TensorSpec(tuple(tensor.shape), dtype, itemsize, self._storage(tensor), last)
 
     def _storage(self, tensor: torch.Tensor) -> int:
         try:
@@ -96,18 +100,25 @@ class Recorder(TorchDispatchMode):
             if ids.get(key) == number:
                 del ids[key]
             known = storages[number]
-            storages[number] = Storage(number, known.nbytes, known.born, len(ops))
+            storages[number] = Storage(number, known.nbytes, known.born, len(ops), known.role)
 
         return died
 
-    def existing(self, tensors: Any) -> tuple[TensorSpec, ...]:
-        """Describe tensors that were there before anything ran."""
+    def existing(self, tensors: Any, role: str) -> tuple[TensorSpec, ...]:
+        """Describe tensors that were there before anything ran. Who has a role keeps it."""
         specs = tuple(map(self.describe, tensors))
         for spec in specs:
             if spec.storage >= 0:
                 known = self.storages[spec.storage]
-                self.storages[spec.storage] = Storage(known.id, known.nbytes, -1, known.died)
+                self.storages[spec.storage] = replace(known, born=-1, role=known.role or role)
         return specs
+
+    def gradients(self, tensors: Any) -> None:
+        """Say that these tensors, made on the way, are gradients of weights."""
+        for spec in map(self.describe, tensors):
+            if spec.storage >= 0:
+                known = self.storages[spec.storage]
+                self.storages[spec.storage] = replace(known, role="gradient")
 
     def close(self) -> None:
         """Stop watching storages: what dies from now on was alive at the end of the record."""
@@ -142,7 +153,10 @@ class Recorder(TorchDispatchMode):
             result = self._meta.run(func, facts, args, kwargs)
         else:
             result = self._compute(func, args, kwargs)
-        self._append(facts, described, result)
+        if self.layouts and facts.views and args and isinstance(args[0], torch.Tensor):
+            self._share(args[0], result)
+        # In place: the argument itself, of which fake tensors may return another.
+        self._append(facts, described, args[0] if facts.mutates == (0,) else result)
         return result
 
     def _higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -183,6 +197,28 @@ class Recorder(TorchDispatchMode):
         if isinstance(value, torch.ScriptObject) and hasattr(value, "unpack"):
             return self._plain(value.unpack())  # packed weights of quantised layers
         return str(value)
+
+    def _share(self, base: Any, views: Any) -> None:
+        """Give views the number of what they are views of.
+
+        A view that fake tensors make of a real one (a small buffer that kept its values) lies in a storage
+        of its own, where on a CPU there is one.
+        """
+        number = self._ids.get(base.untyped_storage()._cdata)
+        for view in views if isinstance(views, list | tuple) else (views,):
+            storage = view.untyped_storage()
+            key = storage._cdata
+            if number is not None and key not in self._ids:
+                self._ids[key] = number
+                self._refs[-key] = weakref.ref(storage, self._forgetting(key))
+
+    def _forgetting(self, key: int) -> Callable[[Any], None]:
+        ids = self._ids
+
+        def forget(_: Any) -> None:
+            ids.pop(key, None)
+
+        return forget
 
     def _append(self, facts: OpFacts, described: dict[str, Any], result: Any) -> None:
         if isinstance(result, torch.Tensor):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnstat.budgets.checking import Order, hold, update
+from cnnstat.budgets.checking import Measured, Order, hold, update
 from cnnstat.budgets.config import read_config
 from cnnstat.budgets.limits import Check
 from cnnstat.errors import BuildError, ConfigError, OutputError
@@ -59,8 +59,8 @@ class Project:
         checks = [check for check in self.config.checks if not names or check.name in names]
         return Order(tuple(checks), self.config, all=not names)
 
-    def measure(self, check: Check) -> Report:
-        return self.models[check.model]()
+    def measure(self, check: Check) -> Measured:
+        return Measured(self.models[check.model]())
 
     @property
     def baseline(self) -> Path:
@@ -264,7 +264,7 @@ def test_a_budget_of_the_command_line_has_no_baseline(project: Project) -> None:
 UPDATES = """
 import os, signal, sys
 from pathlib import Path
-from cnnstat.budgets.checking import Order, update
+from cnnstat.budgets.checking import Measured, Order, update
 from cnnstat.budgets.config import read_config
 from tests.budgets.test_checking import net
 
@@ -277,7 +277,7 @@ def die(*args, **kwargs):
 if sys.argv[2] == "loop":
     print("ready", flush=True)
     for n in range(10**6):
-        update(order, lambda check: net(8 + n % 2), allow_increase=True)
+        update(order, lambda check: Measured(net(8 + n % 2)), allow_increase=True)
 elif sys.argv[2] == "write":
     class Half:
         def __init__(self, file): self.file = file
@@ -291,7 +291,7 @@ elif sys.argv[2] == "write":
     os.fdopen = lambda handle, mode: Half(fdopen(handle, mode))
 else:
     setattr(Path, sys.argv[2], die)
-update(order, lambda check: net(9), allow_increase=True)
+update(order, lambda check: Measured(net(9)), allow_increase=True)
 """
 
 

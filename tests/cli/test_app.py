@@ -22,7 +22,7 @@ def test_version(run: Run) -> None:
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-@pytest.mark.parametrize("command", [(), ("summary",), ("models",), ("rules",)])
+@pytest.mark.parametrize("command", [(), ("summary",), ("memory",), ("models",), ("rules",)])
 def test_help(run: Run, command: tuple[str, ...], flag: str) -> None:
     result = run(*command, flag)
     assert result.code == 0

@@ -29,9 +29,11 @@ def loaded(code: str) -> set[str]:
     "code",
     [
         "import cnnstat; cnnstat.Report; cnnstat.CnnstatError; dir(cnnstat)",
+        "import cnnstat; cnnstat.MemoryReport; import cnnstat.render.memory",
         "import cnnstat.render.base as base; [base.renderer(name) for name in base.FORMATS]",
         RUN.format(args=["--version"]),
         RUN.format(args=["summary", "--help"]),
+        RUN.format(args=["memory", "--help"]),
         RUN.format(args=["rules"]),
     ],
 )

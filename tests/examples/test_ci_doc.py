@@ -20,6 +20,7 @@ from cnnstat.budgets.config import read_config
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "ci-budget"
 TEXT = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+TOOLS = ("GitHub", "GitLab", "pre-commit")
 HOOK = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))[0]
 
 
@@ -56,7 +57,7 @@ def shell(line: str, project: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_configuration_is_that_of_the_example(tmp_path: Path) -> None:
-    (sample,) = blocks("toml")
+    sample, _ = blocks("toml")
     (tmp_path / "pyproject.toml").write_text(sample, encoding="utf-8")
     (check,) = read_config(tmp_path / "pyproject.toml").checks
     assert check.level == "error"
@@ -64,6 +65,15 @@ def test_the_configuration_is_that_of_the_example(tmp_path: Path) -> None:
     del told["check"][0]["level"]
     example = tomllib.loads((EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"))
     assert told == example["tool"]["cnnstat"]
+
+
+def test_the_check_for_a_device_holds_for_the_example(project: Path) -> None:
+    _, phone = blocks("toml")
+    with (project / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write(f"\n{phone}")
+    done = shell("cnnstat check phone", project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pixel-1 in fp32: fits, by an estimate" in done.stdout
 
 
 def test_the_workflow_asks_for_nothing_but_reading() -> None:
@@ -115,6 +125,13 @@ def test_the_hooks_are_the_one_that_there_is() -> None:
     (hook,) = repo["hooks"]
     assert hook.pop("language") == "system"
     assert hook == {name: HOOK[name] for name in hook}
+
+
+def test_the_recipes_of_the_readme_are_these() -> None:
+    readme = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    first = [re.search(rf"^## {title}\n.*?```yaml\n(.*?)```", TEXT, re.S | re.M) for title in TOOLS]
+    assert readme == [recipe[1] for recipe in first if recipe]
+    assert len(readme) == len(TOOLS)
 
 
 def test_the_version_is_this_one() -> None:

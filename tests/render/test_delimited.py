@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 
 from cnnstat.render.base import View
-from cnnstat.render.delimited import COLUMNS, CsvRenderer
+from cnnstat.render.delimited import COLUMNS, MEMORY_COLUMNS, CsvRenderer
 from tests.reports import REPORTS, normal, unknown
 
 INTEGERS = (
@@ -23,7 +23,7 @@ def read(name: str, view: View) -> list[dict[str, str]]:
 @pytest.mark.parametrize("name", REPORTS)
 def test_columns_are_integers_and_add_up(name: str, view: View) -> None:
     made, rows = REPORTS[name](), read(name, view)
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == COLUMNS + MEMORY_COLUMNS * made.has_memory
     for column in INTEGERS:
         total = sum(int(row[column]) for row in rows)
         if column == "uncounted":
@@ -49,6 +49,15 @@ def test_shapes_and_gaps_can_be_read_by_a_machine() -> None:
 def test_a_picked_list_still_names_the_gaps() -> None:
     assert [row["path"] for row in read("normal", View(top=2))] == ["block.gc", "stem"]
     assert [row["path"] for row in read("unknown", View(top=1))] == ["stem", "", "body.fused"]
+
+
+def test_memory_has_its_columns() -> None:
+    rows = {row["path"]: row for row in read("remembered", View())}
+    made = REPORTS["remembered"]()
+    # stem puts out 1×16×32×32 floats.
+    assert rows["stem"]["output_bytes"] == str(4 * 16 * 32 * 32)
+    assert rows["stem"]["live_bytes"] == str(made.layer("stem").live_bytes)
+    assert rows["aux"]["live_bytes"] == "0"
 
 
 def test_pandas_reads_integers() -> None:

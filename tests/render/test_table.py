@@ -46,6 +46,27 @@ def test_a_fitted_table_fits_and_keeps_its_digits(room: int) -> None:
     assert fitted.column("n") == ("1,234,567", "8")
 
 
+def test_late_columns_leave_together_and_last() -> None:
+    columns = (
+        Column(key="name", title="n", elastic=True),
+        Column(key="first", title="first", numeric=True),
+        Column(key="more", title="more", numeric=True, late=1),
+        Column(key="count", title="count", numeric=True, late=1),
+        Column(key="accuracy", title="accuracy", priority=1),
+    )
+    table = Table(columns=columns, lines=(Line(cells=("x" * 30, "12345", "1234", "12345", "a")),))
+
+    def keys(room: int) -> list[str]:
+        return [column.key for column in table.fit(room).columns]
+
+    assert table.total() == 60
+    assert keys(60) == ["name", "first", "more", "count", "accuracy"]
+    assert keys(45) == ["name", "first", "more", "count"]
+    assert keys(40) == ["name", "first", "more", "count"]
+    assert keys(39) == ["name", "first"]
+    assert keys(20) == ["name", "first"]
+
+
 def test_digits_stay_where_nothing_fits() -> None:
     assert TABLE.fit(1).column("n") == ("1,234,567", "8")
 

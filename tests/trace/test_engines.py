@@ -283,3 +283,10 @@ def test_quantised_layers_have_the_parameters_and_products_of_the_network() -> N
     weights = plain.params - 9600 - 1000  # one byte each; biases stay float
     assert report.totals.param_bytes == weights + 4 * (4800 + 1000)
     assert report.totals.trainable_params == 0
+
+
+@pytest.mark.parametrize("engine", ["auto", "meta"])
+def test_an_exception_that_leads_back_to_itself_ends(engine: str) -> None:
+    # The same exception raised again on the way out of another closes a circle of contexts.
+    with pytest.raises(TraceError, match="forward failed in fc6"):
+        cnnstat.analyze("zoo:alexnet_2012", (1, 3, 480, 640), engine=engine)

@@ -1,0 +1,276 @@
+"""`cnnstat check` with what is estimated for a device, as it is typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Result, Run
+
+NET = """\
+import torch
+from torch import nn
+
+WIDTH = 8
+
+class Net(nn.Module):
+    # 3·8·9 = 216 and 8·4 = 32 weights: 992 bytes. Input 768 bytes, then 1,152, then 576; 8,928 MACs.
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, WIDTH, 3, bias=False)
+        self.head = nn.Conv2d(WIDTH, 4, 1, bias=False)
+
+    def forward(self, x):
+        print("in the way")
+        return self.head(self.stem(x))
+
+class Told(Net):
+    def forward(self, x):
+        return self.head(self.stem(x)) if float(x.sum()) > 0 else x
+"""
+PEAK = 992 + 768 + 1152 + 576  # in the second convolution
+ARENA = 192 + 288  # bytes of int8 in the first
+
+CONFIG = """\
+[devices.my-board]
+name = "My board"
+kind = "sbc"
+memory_bytes = {memory}
+bandwidth = "1 GB/s"
+rates = {{ fp32 = "1 G" }}
+runtimes = ["litert"]
+
+[[check]]
+name = "net"
+model = "net.py:Net"
+input = [1, 3, 8, 8]
+device = "my-board"
+fits = {fits}
+max = {{ peak-memory = "{peak} B", roofline = "{least} ns" }}
+growth = {{ arena = "0%", roofline = "+1 us" }}
+"""
+NEEDED = 992 + 1920  # weights and a plan in fp32
+MARGIN = 992  # XNNPACK may pack the weights a second time
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "net.py").write_text(NET)
+    return tmp_path
+
+
+def installed(*args: object) -> subprocess.CompletedProcess[str]:
+    """The installed command."""
+    command = Path(sys.executable).with_name("cnnstat")
+    return subprocess.run(
+        [str(command), "check", *map(str, args)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+        env=dict(os.environ),  # readline, which pytest loads, sets COLUMNS behind Python's back
+    )
+
+
+def configure(
+    memory: int = NEEDED + MARGIN, fits: str = "true", peak: int = PEAK, least: int = 17_856
+) -> None:
+    text = CONFIG.format(memory=memory, fits=fits, peak=peak, least=least)
+    Path("cnnstat.toml").write_text(text)
+
+
+@pytest.fixture
+def check(run: Run) -> Run:
+    """The same in this process, where torch is imported once."""
+
+    def check(*args: object) -> Result:
+        return run("check", *args)
+
+    return check
+
+
+LITTLE = ("net.py:Net", "-i", "1x3x8x8")
+
+
+def test_vgg16_does_not_fit_the_first_pixel_and_mobilenet_does() -> None:
+    # 138,357,544 weights of 4 bytes are 527.8 MiB; an app may have 512 MiB. 3,504,872 are 13.4 MiB.
+    done = installed("vgg16", "--device", "pixel-1", "--fits")
+    assert done.returncode == 1
+    assert "memory with margin over by" in done.stdout
+    assert "of pixel-1): --fits" in done.stdout
+    assert "pixel-1 in fp32: does-not-fit, by an estimate: 552.3 MiB of memory" in done.stdout
+    done = installed("mobilenet_v2", "--device", "pixel-1", "--fits", "--max-roofline", "20ms")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "pixel-1 in fp32: fits, by an estimate" in done.stdout
+
+
+def test_limits_of_the_command_line_to_the_byte(check: Run) -> None:
+    assert check(*LITTLE, "--max-peak-memory", PEAK).code == 0
+    done = check(*LITTLE, "--max-peak-memory", PEAK - 1)
+    assert done.code == 1
+    assert f"peak memory over by 1 B ({PEAK:,} B > {PEAK - 1:,} B)" in done.out
+    assert "most is alive in head" in done.out
+    assert "in the way" not in done.out
+    on = ("--device", "stm32f746")  # in int8, by TFLM
+    assert check(*LITTLE, *on, "--max-arena", ARENA).code == 0
+    assert check(*LITTLE, *on, "--max-arena", ARENA - 1).code == 1
+    assert check(*LITTLE, "--max-arena", 4 * ARENA - 1).code == 1  # fp32
+
+
+def test_a_configuration_with_a_device_of_its_own(check: Run) -> None:
+    configure()
+    done = check()
+    assert done.code == 0
+    cells = {line.split()[0]: line for line in done.out.splitlines() if line.strip()}
+    assert "17.86 µs" in cells["measured"]
+    configure(memory=NEEDED + MARGIN - 1)
+    done = check()
+    assert done.code == 1
+    assert (
+        f"memory with margin over by 1 B ({NEEDED:,} B + {MARGIN} B > {NEEDED + MARGIN - 1:,} B of "
+        "my-board): fits true at cnnstat.toml:14"
+    ) in done.out
+    configure(memory=NEEDED, fits='"tight"')
+    assert check().code == 0
+    configure(memory=NEEDED - 1, fits='"tight"')
+    assert check().code == 1
+    configure(least=17_855)
+    done = check()
+    assert done.code == 1
+    assert "roofline over by 1 ns (17,856 ns > 17,855 ns): max.roofline 17855 ns" in done.out
+
+
+def test_a_device_of_the_project_serves_the_command_line_too(check: Run) -> None:
+    configure()
+    assert check(*LITTLE, "--device", "my-board", "--fits").code == 0
+    done = check("net", "--fits", "--max-arena", 1)
+    assert done.code == 1
+    assert "--max-arena, --fits of the command line, with the rest of the check net" in done.out
+
+
+def test_the_baseline_holds_them_and_rises_only_when_it_may(check: Run) -> None:
+    configure(memory=1 << 20, peak=1 << 20, least=1 << 20)
+    assert check("--update").code == 0
+    entry = json.loads(Path("cnnstat-baseline.json").read_text())["checks"]["net"]
+    assert (entry["peak_memory"], entry["arena"], entry["roofline"]) == (PEAK, 4 * ARENA, 17_856)
+    assert (entry["device"], entry["dtype"], entry["runtime"]) == ("my-board", "fp32", "greedy")
+    assert check().code == 0
+    # 9 channels: the arena's second tensor grows by 36 numbers of 4 bytes.
+    Path("net.py").write_text(NET.replace("WIDTH = 8", "WIDTH = 9"))
+    done = check()
+    assert done.code == 1
+    assert "arena over by 144 B (2,064 B > 1,920 B): growth.arena 0%" in done.out
+    done = check("--update")
+    assert done.code == 1
+    assert "would rise: net: arena 1,920 B → 2,064 B (+144 B)" in done.out
+    assert check("--update", "--allow-increase").code == 0
+    assert check().code == 0
+
+
+def test_every_format_shows_them(check: Run) -> None:
+    configure(memory=NEEDED, peak=PEAK - 1)
+    texts = {
+        name: check("-f", name).out
+        for name in ("json", "markdown", "github", "junit", "csv", "html", "latex")
+    }
+    found = {f["metric"]: f for f in json.loads(texts["json"])["findings"]}
+    assert (found["peak-memory"]["measured"], found["peak-memory"]["exceeded"]) == (PEAK, True)
+    assert found["roofline"]["bounds"][0]["allowed"] == 17_856
+    assert found["fits-memory"]["room"] == {
+        "name": "memory",
+        "device": "my-board",
+        "needed": NEEDED,
+        "available": NEEDED,
+        "over": MARGIN,
+        "under": 0,
+    }
+    (made,) = json.loads(texts["json"])["reports"]
+    assert made["extra"] == {"peak_memory": PEAK, "arena": 4 * ARENA, "roofline": 17_856}
+    for name in ("markdown", "github", "junit"):
+        assert "peak memory over by 1 B" in texts[name]
+        assert "never measured" in texts[name]  # what the estimate is worth
+    cases = {case.get("name"): case for case in ET.fromstring(texts["junit"]).iter("testcase")}
+    assert set(cases) == {"peak memory", "arena", "roofline", "memory with margin"}
+    assert cases["memory with margin"].find("failure") is not None
+    assert cases["arena"].find("failure") is None
+    for name in ("csv", "html", "latex"):
+        assert "roofline" in texts[name]
+
+
+def test_a_saved_report_tells_its_peak_where_it_was_saved_with_it(run: Run, check: Run) -> None:
+    for name, more in (("plain", ()), ("full", ("--memory",))):
+        assert run("summary", *LITTLE, *more, "-o", f"{name}.json").code == 0
+    done = check("plain.json", "--max-peak-memory", "1GiB")
+    assert done.code == 2
+    assert "cannot tell: peak memory is not in plain.json" in done.out
+    assert "cnnstat summary MODEL --memory" in done.out
+    assert check("full.json", "--max-peak-memory", PEAK).code == 0
+    assert check("full.json", "--max-peak-memory", PEAK - 1).code == 1
+    assert check("plain.json", "--device", "pixel-1", "--max-roofline", "79ns").code == 0
+    assert check("plain.json", "--device", "pixel-1", "--max-roofline", "78ns").code == 1
+    assert check("plain.json", "--device", "pixel-1", "--fits").code == 2
+
+
+def test_what_nobody_knows_is_not_guessed(check: Run) -> None:
+    done = check(*LITTLE, "--device", "stm32f746", "--max-roofline", "1s")
+    assert done.code == 2
+    assert "cannot tell: no bandwidth is known for stm32f746" in done.out
+    done = check(*LITTLE, "--device", "pixel-1", "--dtype", "int8", "--max-roofline", "1s")
+    assert done.code == 2
+    assert "no int8 rate is known for pixel-1" in done.out
+    # A model whose operations depend on its data is run for real, and estimated all the same.
+    assert check("net.py:Told", *LITTLE[1:], "--max-peak-memory", "1GiB").code in (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("args", "wrong"),
+    [
+        (("--fits",), "--fits: 'fits' is about a device, and none is given"),
+        (("--max-roofline", "5ms"), "--max-roofline: 'roofline' is about a device"),
+        (("--max-roofline", "5", "--device", "pixel-1"), "--max-roofline: '5' is not a time"),
+        (("--max-peak-memory", "5ms"), "--max-peak-memory: '5ms' is not a size"),
+        (("--max-peak-memory", "-1"), "--max-peak-memory: '-1' is negative"),
+        (("--max-arena", "9" * 400), "--max-arena: '99999999999999999999'… is too long"),
+        (("--device", "pixl-1", "--fits"), "--device: no device 'pixl-1'; close: pixel-1"),
+        (("--device", "", "--fits"), "--device: expected a name, found ''"),
+        (("--device", "::error::x\n", "--fits"), "--device: no device '::error::x\\n'"),
+        (("--device", "pixel-1", "--max-params", "1"), "--device: 'device' changes nothing here"),
+        (("--dtype", "int3", "--max-arena", "1"), "--dtype: unknown dtype 'int3'"),
+        (("--runtime", "onnx", "--max-arena", "1"), "--runtime: unknown runtime 'onnx'"),
+        (
+            ("--device", "pixel-1", "--runtime", "tflm", "--max-arena", "1"),
+            "--runtime: pixel-1 does not run tflm; it runs litert, onnxruntime, executorch",
+        ),
+        (("--train", "--device", "pixel-1", "--fits"), "--fits: 'fits' is about inference"),
+    ],
+)
+def test_wrong_values_take_one_clear_line(check: Run, args: tuple[str, ...], wrong: str) -> None:
+    done = check(*LITTLE, *args)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"cnnstat: error: {wrong}")
+    assert done.err.count("\n") == 1
+
+
+def test_an_unknown_device_of_the_configuration_is_said_with_its_line(check: Run) -> None:
+    configure()
+    text = Path("cnnstat.toml").read_text().replace('device = "my-board"', 'device = "my-bord"')
+    Path("cnnstat.toml").write_text(text)
+    done = check()
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(
+        "cnnstat: error: cnnstat.toml:13: no device 'my-bord'; close: my-board"
+    )
+    Path("cnnstat.toml").write_text(text.replace("my-bord", "my-board").replace("3904", "-1"))
+    done = check()
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("cnnstat: error: cnnstat.toml:4: ")
