@@ -10,7 +10,7 @@ demo: $(VENV)/.run
 	$(BIN)/cnnstat summary resnet50
 
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 # Every model of torchvision and timm; about ten minutes on two cores.
 test-all: $(VENV)/.dev

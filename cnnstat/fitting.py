@@ -29,7 +29,7 @@ from cnnstat.memory.scaling import scaled_graph
 from cnnstat.memory.step import Step
 from cnnstat.memory.temporaries import temporaries
 from cnnstat.memory.timeline import Timeline
-from cnnstat.memory.weights import prepared_bytes
+from cnnstat.memory.weights import prepared_weights
 from cnnstat.pause import no_collection
 from cnnstat.record import Trace
 from cnnstat.report import Report
@@ -68,12 +68,13 @@ def fit(
     ('does-not-fit', 579120288, 536870912)
     """
     many = list(models) if isinstance(models, list | tuple) else [models]
-    named = devices is not None
+    if not many:
+        raise SpecError("no model is given", hint="such as 'resnet18', or a list of such")
     return fit_each(
         many,
         _devices(devices),
-        [dtypes] if isinstance(dtypes, str) else dtypes,
-        named=named,
+        _dtypes(dtypes),
+        named=devices is not None,
         inputs=inputs,
         batch=batch,
         resolution=resolution,
@@ -105,7 +106,7 @@ def fit_each(
     refused = _refused(formats, step)
     if refused and (named or len(refused) == len(formats)):
         raise next(iter(refused.values()))
-    trained, deep = str(step) if step.trains else "", named if thorough is None else thorough
+    deep = named if thorough is None else thorough
     found = []
     with no_collection():
         for model in models:
@@ -114,7 +115,7 @@ def fit_each(
             for device, dtype in formats:
                 error = refused.get((device.id, dtype))
                 if error is None:
-                    found.append(fit_network(network, device, dtype, step=trained, thorough=deep))
+                    found.append(fit_network(network, device, dtype, step=step, thorough=deep))
                 else:
                     without = Fit(network.spec, device, dtype or default_format(device), str(step))
                     found.append(replace(without, batch=network.batch, reason=error.message))
@@ -125,21 +126,47 @@ def _devices(devices: str | Device | Sequence[str | Device] | None) -> list[Devi
     if devices is None:
         return list(all_devices())
     given = [devices] if isinstance(devices, str | Device) else devices
+    if not isinstance(given, list | tuple) or not all(isinstance(d, str | Device) for d in given):
+        raise SpecError(
+            f"devices={devices!r}", hint="expected ids and Devices, such as ['pixel-1', 'h100']"
+        )
+    if not given:
+        raise SpecError("no device is given", hint="leave devices out for all that there are")
     known = all_devices() if any(isinstance(device, str) for device in given) else ()
     return [find(device, known) if isinstance(device, str) else device for device in given]
+
+
+def _dtypes(dtypes: Any) -> Sequence[str]:
+    given = [dtypes] if isinstance(dtypes, str) else dtypes
+    if not isinstance(given, list | tuple) or not all(isinstance(dtype, str) for dtype in given):
+        raise SpecError(
+            f"dtypes={dtypes!r}", hint="expected names such as ['fp32', 'int8'], or none: ()"
+        )
+    return given
 
 
 def _refused(
     formats: Sequence[tuple[Device, str | None]], step: Step
 ) -> dict[tuple[str, str | None], SpecError]:
-    """Where nothing trains, or no estimate of it holds, before anything is built."""
+    """Where nothing trains, autocast is not torch's, or no estimate holds, before anything is built."""
     found = {}
     for device, dtype in formats:
         try:
-            estimator_for(device, dtype or default_format(device), step.trains)
+            estimator_for(device, dtype or default_format(device), step.trains, step.amp)
         except SpecError as error:
             found[device.id, dtype] = error
     return found
+
+
+_BY_TORCH = ("cuda", "cpu")
+"""Estimators that follow torch's own run."""
+
+_RAN = "the model ran for real, on random data, since its shapes depend on its data"
+
+
+_FAMILIAR = ("conv", "linear", "addmm", "pool", "mean", "softmax", "cat", "clone", "pad")
+"""Operations of the networks that an interpreter's own structures were measured for, beside elementwise
+ones; parts of their names."""
 
 
 class Measured:
@@ -203,10 +230,24 @@ class Measured:
         """What it needs by an estimator, in a number format; `None`: not known at that batch size."""
         key = (estimator.name, dtype, batch or self.batch)
         if key not in self._demands:
-            make = self._as_run if estimator.name in ("cuda", "cpu") else self._as_planned
-            self._demands[key] = make(*key)
+            make = self._as_run if estimator.name in _BY_TORCH else self._as_planned
+            try:
+                self._demands[key] = make(*key)
+            except CnnstatError:
+                # What nobody asked for, a size that was tried, does not end the search.
+                if self._like is None and key[2] == self.batch:
+                    raise
+                self._demands[key] = None
         known = self._demands[key]
         return known and replace(known, overhead=known.overhead + estimator.overhead)
+
+    @cached_property
+    def convolutional(self) -> bool:
+        """Whether it does nothing but what convolutional networks do: no recurrence, no attention."""
+        return all(
+            step.elementwise or any(word in step.op for word in _FAMILIAR)
+            for step in self._graph("tflm").steps
+        )
 
     def at_resolution(self, resolution: int) -> Measured | None:
         """The same at another image size; `None` where it does not run, or would have to run for real."""
@@ -233,16 +274,26 @@ class Measured:
         """The least time of one pass on a device."""
         return roofline(self.report, device, dtype)
 
+    def notes(self, estimator: Estimator) -> tuple[str, ...]:
+        """That it had to run, and what its source says of it."""
+        by_torch = estimator.name in _BY_TORCH
+        trace = self._records_for(estimator.name).own if by_torch else self._whole
+        about = tuple(note.text for note in self._prepared.subject.notes)
+        return (_RAN, *about) if trace.meta["engine"] == "cpu" else about
+
     # ---- the estimates
+
+    def _records_for(self, estimator: str) -> Records:
+        return self._records[self._step.trains and estimator == "cuda"]
 
     def _as_run(self, estimator: str, dtype: str, batch: int) -> Demand | None:
         """As torch runs it: the record's storages at that batch, floats in that format."""
-        records, itemsize = self._records[self._step.trains and estimator == "cuda"], FORMATS[dtype]
+        records, itemsize = self._records_for(estimator), FORMATS[dtype]
         own = batch == self.batch
-        scaled = None if own else records.scaled
+        scaled = None if own else records.scaled_in(itemsize)
         if not own and scaled is None:
             return None
-        trace = _in_format(scaled.at(batch) if scaled else records.own, itemsize)
+        trace = scaled.at(batch) if scaled else records.own_in(itemsize)
         kept = sum(s.nbytes for s in trace.storages if s.born < 0 and s.role != "input")
         if estimator == "cuda":
             return Demand(kept, replay(trace).reserved - kept)
@@ -251,7 +302,8 @@ class Measured:
             beside = 0
             if "convolution" in call.op:
                 there = scaled.call_at(index, batch) if scaled else call
-                beside = temporaries(there) * itemsize // 4
+                x = there.args["input"]
+                beside = temporaries(there) * records.itemsize_in(itemsize, x) // x.itemsize
             peak = max(peak, now + beside)
         return Demand(kept, peak - kept)
 
@@ -261,7 +313,7 @@ class Measured:
         itemsize, graph = FORMATS[dtype], self._graph(estimator)
         if batch != self.batch and not self._grows:
             return None
-        weights = prepared_bytes(self._whole.modules, itemsize)
+        weights = prepared_weights(self._whole, graph, itemsize).total
         if estimator in ("greedy", "litert"):
             # All buffers grow alike, and where the greedy plan puts them depends on their order alone.
             arena = plan(graph, "greedy", itemsize).arena_bytes
@@ -292,19 +344,3 @@ class Measured:
         if runtime not in self._graphs:
             self._graphs[runtime] = plan_graph(self._whole, fusion=fusion_for(runtime))
         return self._graphs[runtime]
-
-
-def _in_format(trace: Trace, itemsize: int) -> Trace:
-    """The storages of fp32 tensors with `itemsize` bytes for each element."""
-    if itemsize == 4:
-        return trace
-    floats = {
-        spec.storage
-        for call in trace.ops
-        for spec in (*call.inputs, *call.outputs)
-        if spec.dtype == "float32"
-    }
-    storages = tuple(
-        replace(s, nbytes=s.nbytes * itemsize // 4) if s.id in floats else s for s in trace.storages
-    )
-    return replace(trace, storages=storages)

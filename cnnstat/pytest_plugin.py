@@ -240,7 +240,7 @@ def _broken(measured: Measured, budget: Check) -> str:
 
     report = measured.report
     check = replace(budget, model=str(report.subject.get("spec") or report.name))
-    result = evaluate_check(check, report, rooms=measured.rooms)
+    result = evaluate_check(check, report, rooms=measured.rooms, floors=measured.floors)
     if not result.failed:
         return ""
     whole = check_document(Outcome(results=(result,)), _WIDTH)

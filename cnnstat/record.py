@@ -151,12 +151,13 @@ class Storage:
     nbytes: int
     """Size of the whole block."""
     born: int
-    """Index of the operation that allocated it; -1 for parameters, buffers and inputs."""
+    """Index of the operation that allocated it; -1 for what was there before it all, such as parameters."""
     died: int | None = None
     """Index of the first operation that ran after its last reference went; `None`: alive at the end."""
     role: str = ""
-    """What it was there for: `"weight"`, `"buffer"`, `"input"`, `"optimizer"` (state) or `"gradient"` (of a
-    weight); `""`: made on the way."""
+    """What it was there for: `"weight"`, `"buffer"`, `"input"`, `"optimizer"` (state), `"constant"` (a
+    tensor of the model's that is neither weight nor buffer) or `"gradient"` (of a weight); `""`: made on the
+    way."""
 
 
 @dataclass(frozen=True, slots=True)

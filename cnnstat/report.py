@@ -38,7 +38,8 @@ class Work:
     special: int = 0
     """Divisions, roots, exponentials, logarithms, trigonometric and other special functions."""
     moved: int = 0
-    """Bytes of the tensors read and written."""
+    """Bytes of the tensors read and written by the operations as they were recorded: engines take some of
+    them apart differently, so that it may differ between them."""
     activations: int = 0
     """Elements that convolutions, linear layers and matrix products put out."""
 
@@ -256,7 +257,8 @@ class Totals:
     activations: int = 0
     """Elements put out by convolutions, linear layers and matrix products."""
     moved_bytes: int = 0
-    """Bytes that the operations read and write, were nothing kept between them."""
+    """Bytes that the recorded operations read and write, were nothing kept between them. The roofline does
+    not rest on it: it works out its own traffic from the shapes."""
     quoted: int = 0
     """What the report's convention quotes."""
 

@@ -1,4 +1,5 @@
-"""The records of one step of a network at any batch size, from as little tracing as is known to be right."""
+"""The records of one step of a network at any batch size and in any number format, from as little tracing as
+is known to be right."""
 
 from __future__ import annotations
 
@@ -7,11 +8,11 @@ from functools import cached_property
 
 from cnnstat.analysis import Prepared
 from cnnstat.errors import CnnstatError, InputError
-from cnnstat.estimation import record_step
 from cnnstat.inputs import Inputs
 from cnnstat.memory.scaling import Scaled, reshaped
 from cnnstat.memory.step import Step
-from cnnstat.record import Trace
+from cnnstat.record import Storage, TensorSpec, Trace
+from cnnstat.recording import record_step
 from cnnstat.trace.engines import record
 
 
@@ -36,6 +37,8 @@ class Records:
         self._prepared, self.step = prepared, step
         self._like = like  # of the same network, with images of another size
         self._made: dict[int, Trace] = {}
+        self._own_in: dict[int, Trace] = {}
+        self._scaled_in: dict[int, Scaled | None] = {}
 
     @cached_property
     def own(self) -> Trace:
@@ -58,6 +61,28 @@ class Records:
         except CnnstatError:
             return None
         return None
+
+    def own_in(self, itemsize: int) -> Trace:
+        """`own` in a number format of that many bytes."""
+        if itemsize not in self._own_in:
+            self._own_in[itemsize] = in_format(self.own, itemsize, self.step.amp)
+        return self._own_in[itemsize]
+
+    def scaled_in(self, itemsize: int) -> Scaled | None:
+        """`scaled` in a number format of that many bytes: what is affine in the batch stays so."""
+        if itemsize not in self._scaled_in:
+            known, amp = self.scaled, self.step.amp
+            self._scaled_in[itemsize] = known and Scaled(
+                in_format(known.first, itemsize, amp),
+                in_format(known.second, itemsize, amp),
+                known.batch,
+            )
+        return self._scaled_in[itemsize]
+
+    def itemsize_in(self, itemsize: int, tensor: TensorSpec) -> int:
+        """Bytes of an element of a tensor made on the way, in a number format of that many bytes."""
+        lowered = tensor.dtype == self.step.amp
+        return tensor.itemsize if lowered else _itemsize(tensor.dtype, tensor.itemsize, itemsize)
 
     def grown(self, prepared: Prepared) -> Trace | None:
         """The record of the network with inputs of another size, from passes on the meta device.
@@ -124,3 +149,31 @@ class Records:
 def _alike(one: Trace, two: Trace) -> bool:
     """Whether the same operations ran on storages of the same lives."""
     return Scaled(one, two).regular
+
+
+def in_format(trace: Trace, itemsize: int, lowered: str = "") -> Trace:
+    """The storages with `itemsize` bytes for each float, whatever it has in the record.
+
+    What autocast made of the type that it lowers to keeps its size.
+    """
+    formats: dict[int, tuple[str, int]] = {}
+    for call in trace.ops:
+        for spec in (*call.inputs, *call.outputs):
+            formats[spec.storage] = spec.dtype, spec.itemsize
+    for module in trace.modules:  # and weights that no operation reads
+        for held in (*module.params, *module.buffers):
+            formats[held.storage] = held.dtype, held.itemsize
+
+    def resized(s: Storage) -> Storage:
+        dtype, own = formats.get(s.id, ("", 1))
+        size = own if dtype == lowered and not s.role else _itemsize(dtype, own, itemsize)
+        return s if size == own else replace(s, nbytes=s.nbytes * size // own)
+
+    return replace(trace, storages=tuple(map(resized, trace.storages)))
+
+
+def _itemsize(dtype: str, own: int, itemsize: int) -> int:
+    """Bytes of an element: whole numbers keep theirs, complex ones are two floats."""
+    if dtype.startswith("complex"):
+        return 2 * itemsize
+    return itemsize if dtype.startswith(("float", "bfloat")) else own

@@ -101,6 +101,16 @@ def short_time(value: int, digits: int = 4) -> str:
     return _scaled(value, 1000, ("ns", "µs", "ms", "s"), digits)
 
 
+def short_seconds(seconds: float, digits: int = 4) -> str:
+    """The same of seconds, down to picoseconds: `14.42 ms`.
+
+    >>> short_seconds(0.01442), short_seconds(0.5e-9), short_seconds(0.0)
+    ('14.42 ms', '500 ps', '0 s')
+    """
+    pico = round(seconds * 10**12)
+    return _scaled(pico, 1000, ("ps", "ns", "µs", "ms", "s"), digits) if pico else "0 s"
+
+
 def percent(part: int, whole: int) -> str:
     """`part` of `whole` with one decimal; `0.0 %` and `100.0 %` only where it is exactly that."""
     if whole == 0:

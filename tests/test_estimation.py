@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 import cnnstat
-from cnnstat.errors import InputError, SpecError
+import cnnstat.recording
+from cnnstat.errors import InputError, SpecError, TraceError
 from cnnstat.estimation import DEFAULT_OPTIMIZER, estimate_memory
+from cnnstat.inputs import Inputs
 from cnnstat.memory.caching_allocator import CONTEXT
 from cnnstat.memory.memory_report import MemoryReport
+from cnnstat.memory.usage import by_layer
+from cnnstat.record import ModuleInfo, TensorSpec, Trace
+from cnnstat.trace.engines import record
 
 MIB = 1 << 20
 RESNET18 = 4 * 11_689_512  # torchvision publishes the number of parameters
@@ -117,10 +124,13 @@ def test_autocast_saves_half_as_much() -> None:
 
 @pytest.mark.parametrize("optimizer", ["", "adam"])
 def test_the_largest_batch_fits_and_one_more_does_not(optimizer: str) -> None:
-    limit = CONTEXT + 400 * MIB
+    limit = CONTEXT + 900 * MIB
     report = estimate_memory("resnet18", optimizer=optimizer, limit=limit)
     assert report.largest_batch is not None
     assert report.largest_batch > 1
+    assert report.safe_batch is not None
+    spared, beyond = (resnet18(optimizer, report.safe_batch + more).usage for more in (0, 1))
+    assert spared.cuda.process * 1.15 <= limit < beyond.cuda.process * 1.15
     at, beyond = (resnet18(optimizer, report.largest_batch + more).usage for more in (0, 1))
     assert at.cuda.process <= limit < beyond.cuda.process
 
@@ -140,6 +150,11 @@ def test_not_one_sample() -> None:
         ({"optimizer": "adam?capturable=true"}, "capturable"),
         ({"amp": "fp8"}, "cannot autocast to 'fp8'"),
         ({"limit": 0}, "limit 0"),
+        ({"limit": "6GiX"}, "limit: '6GiX' is not a size"),
+        ({"runtime": ["ort"]}, "unknown runtime \\['ort'\\]"),
+        ({"dtype": ["fp32"]}, "unknown dtype \\['fp32'\\]"),
+        ({"optimizer": torch.optim.SGD}, "optimizer <class .*SGD'> is no text"),
+        ({"amp": True}, "cannot autocast to True"),
     ],
     ids=str,
 )
@@ -187,3 +202,145 @@ def test_memory_by_layer_in_a_report() -> None:
 def test_memory_by_layer_is_of_inference(way: str) -> None:
     with pytest.raises(InputError, match="that of inference"):
         cnnstat.analyze("resnet18", memory=True, **{way: True})  # type: ignore[arg-type]
+
+
+def test_a_limit_as_text() -> None:
+    report = estimate_memory("resnet18", limit="6 GiB")
+    assert report.limit == 6 << 30
+    assert report.largest_batch == estimate_memory("resnet18", limit=6 << 30).largest_batch
+
+
+class Similarity(nn.Module):
+    """Grows with the square of the batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x @ x.T).softmax(-1)
+
+
+class Picks(nn.Module):
+    """What it takes depends on its data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.batches.append(len(x))
+        return x[x > 0.5] * 2
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "why"),
+    [
+        (Similarity(), (2, 16), "does not grow in proportion with the batch"),
+        (Picks(), (2, 16), "depends on its data"),
+        (nn.Linear(10, 10), (10,), "does not grow in proportion with the batch, or it runs with"),
+        (
+            nn.Linear(10, 10),
+            torch.zeros(2, 10),
+            "no dimension of its inputs is known to be the batch",
+        ),
+    ],
+    ids=["square", "data", "no batch", "tensor"],
+)
+def test_a_largest_batch_that_is_not_known(model: nn.Module, inputs: object, why: str) -> None:
+    report = estimate_memory(model, inputs, limit="6GiB")
+    assert report.largest_batch is None
+    (note,) = [note for note in report.notes if note.kind == "limit"]
+    assert why in note.text
+    data = report.to_dict()
+    assert (data["limit_bytes"], data["largest_batch"]) == (6 << 30, None)
+
+
+def test_no_batch_is_tried_for_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def recorded(makers: object, inputs: Inputs, **how: object) -> Trace:
+        seen.append(inputs.specs()[0].shape[0])
+        return record(makers, inputs, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cnnstat.recording, "record", recorded)
+    assert estimate_memory(Picks(), (3, 16), limit="6GiB").largest_batch is None
+    assert set(seen) == {3}
+
+
+def test_training_comes_first_since_it_may_fail() -> None:
+    class Targets(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            ran.append(self.training)
+            assert not self.training, "targets are needed"
+            return x
+
+    ran: list[bool] = []
+    with pytest.raises(TraceError, match="targets are needed"):
+        estimate_memory(Targets(), (2, 4), optimizer="sgd")
+    assert ran and all(ran)
+
+
+def test_one_sample_is_not_enough_for_batch_norm_in_training() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4))
+    with pytest.raises(TraceError, match="Expected more than 1 value per channel") as caught:
+        estimate_memory(net, (1, 3, 8, 8), optimizer="sgd")
+    assert "-b 2" in caught.value.hint
+
+
+class Attribute(nn.Module):
+    """Multiplies by a tensor that is neither weight nor buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.table = nn.Linear(100, 100), torch.ones(500, 100)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) * self.table + torch.tensor([1.0])
+
+
+def test_a_plain_attribute_was_there_before() -> None:
+    report = estimate_memory(Attribute(), (1, 100), optimizer="sgd")
+    usage = report.training
+    assert usage is not None
+    for one in (report.eager, usage):
+        assert (one.constants, one.buffers) == (200_000, 0)
+        assert one.static == one.weights + one.input + 200_000
+        assert sum(one.at_peak.values()) == one.live.nbytes
+    assert not [tensor for tensor in usage.alive if tensor.role == "saved"]
+    assert report.planned.constant_bytes == 200_000 + 4
+    assert report.planned.total_bytes == sum(
+        (report.planned.weight_bytes, 200_004, report.planned.plan.arena_bytes)
+    )
+    assert report.to_dict()["planned"]["constant_bytes"] == 200_004
+
+
+class Returns(nn.Module):
+    """What a convolution makes, in a way of its own."""
+
+    def __init__(self, how: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.layer, self.how = nn.Conv2d(3, 8, 3), how
+
+    def forward(self, x: Tensor) -> object:
+        return self.how(self.layer(x))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [lambda y: y.chunk(2, 1), lambda y: (y, y), lambda y: (y[:, :4], y), lambda y: {"y": y}],
+    ids=["halves", "twice", "half and whole", "one"],
+)
+def test_views_of_one_storage_are_put_out_once(how: Callable[[Tensor], object]) -> None:
+    assert estimate_memory(Returns(how), (1, 3, 10, 10)).layers[""].output_bytes == 4 * 8 * 8 * 8
+
+
+def test_tensors_whose_storage_is_not_known_are_apart() -> None:
+    outputs = (TensorSpec((3,)), TensorSpec((5,)), TensorSpec((5,)))
+    trace = Trace((), (ModuleInfo("", "Net", outputs=outputs),))
+    assert by_layer(trace)[""].output_bytes == 4 * 13
+
+
+def test_recurrent_layers_in_training_are_noted() -> None:
+    net = nn.Sequential(nn.LSTM(8, 8))
+    kinds = [
+        [note.kind for note in estimate_memory(net, (4, 2, 8), optimizer=optimizer).notes]
+        for optimizer in ("", "sgd")
+    ]
+    assert kinds == [[], ["recurrent"]]

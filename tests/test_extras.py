@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from torch import nn
 
 from cnnstat.analysis import analyze, prepare
+from cnnstat.budgets.budget import evaluate
 from cnnstat.budgets.checking import Measured
-from cnnstat.budgets.limits import Check, Fits, Limit, Target
+from cnnstat.budgets.limits import Check, Fits, Limit, Place, Target
+from cnnstat.budgets.target import own_dtype
 from cnnstat.devices.device import Device
 from cnnstat.devices.target import dtype_of, runtime_of
 from cnnstat.estimation import estimate_memory
@@ -96,7 +99,65 @@ def test_figures_that_nobody_verified_are_marked() -> None:
 def test_a_device_without_a_figure_has_no_roofline_and_says_why() -> None:
     report = measured("roofline", device=BOARD, dtype="int8").report
     assert report.extra == {}
-    assert report.notes[-1].text == "no int8 rate is known for my-board"
+    # 992 / 4 + 192 + 144 bytes at one a nanosecond.
+    assert report.notes[-1].text == (
+        "no int8 rate is known for my-board; its memory alone takes 584 ns in int8"
+    )
+    assert measured("roofline", device=BOARD, dtype="int8").floors == {"roofline": 584}
+    assert measured("roofline", device=BOARD).floors == {}
+    # 2·8,928 operations at 7 a nanosecond.
+    mute = replace(BOARD, bandwidth=None)
+    made = measured("roofline", device=mute)
+    assert (made.report.extra, made.floors) == ({}, {"roofline": 2551})
+    assert "its arithmetic alone takes 2.551 µs" in made.report.notes[-1].text
+    none = replace(mute, rates={})
+    made = measured("roofline", device=none)
+    assert (made.report.extra, made.floors) == ({}, {})
+    assert made.report.notes[-1].text.endswith("no bandwidth is known for my-board")
+
+
+def test_a_device_without_a_memory_says_which() -> None:
+    board = replace(BOARD, kind="mcu", flash_bytes=1 << 20)
+    made = measured(fits=True, device=board)
+    assert made.rooms == ()
+    assert made.report.notes[-1].text == "no RAM of my-board is known"
+
+
+@pytest.mark.parametrize(
+    ("file", "table"),
+    [
+        ("pyproject.toml", "[tool.cnnstat.devices.my-board] of pyproject.toml"),
+        ("sub/cnnstat.toml", "[devices.my-board] of cnnstat.toml"),
+        ("", "[devices.my-board] of cnnstat.toml"),
+    ],
+)
+def test_figures_of_ones_own_go_where_the_project_has_its_table(
+    file: str, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check = Check(
+        name="net",
+        model="net",
+        limits=(Limit.of("roofline", "1 s"),),
+        target=Target(device="my-board"),
+        place=Place(file, 1) if file else None,
+    )
+    Path("cnnstat.toml").write_text("")
+    made = extended(check, analyze(net(), INPUT), replace(BOARD, rates={}))
+    assert made.report.notes[-1].hint.endswith(table)
+    Path("cnnstat.toml").write_text("[")  # one that cannot be read hinders nobody
+    made = extended(check, analyze(net(), INPUT), replace(BOARD, rates={}))
+    assert "devices.my-board]" in made.report.notes[-1].hint
+
+
+def test_the_number_format_is_said_beside_each() -> None:
+    made = measured("peak-memory", "arena", dtype="fp16").report
+    texts = {note.kind: note.text for note in made.notes}
+    assert texts["peak-memory"].startswith("peak memory: as torch runs the model, in fp32; ")
+    assert texts["arena"].startswith("arena: tensors of fp16 ")
+    result = evaluate(made, {"peak-memory": 1, "arena": 1})
+    assert [f.title for f in result.findings] == ["peak memory (fp32)", "arena (fp16)"]
+    assert own_dtype(analyze(net().half(), "1x3x8x8:float16")) == "16 bits"
 
 
 def test_what_fits_is_the_weights_and_a_plan_with_what_may_come_on_top() -> None:

@@ -16,7 +16,7 @@ from cnnstat.analysis import prepare
 from cnnstat.devices.catalogue import find
 from cnnstat.devices.device import Device
 from cnnstat.devices.estimators import BARE_CUDA, CPU, CUDA, LITERT, TFLM
-from cnnstat.errors import InputError, SpecError
+from cnnstat.errors import CnnstatError, InputError, SpecError
 from cnnstat.estimation import record_step
 from cnnstat.fitting import Measured
 from cnnstat.inputs import Inputs, InputSpec
@@ -56,6 +56,20 @@ SHAPE = (1, 3, 32, 32)
 
 def measured(model: Any, inputs: Any = SHAPE, step: Step | None = None) -> Measured:
     return Measured(prepare(model, inputs), step or Step())
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "expected"),
+    [
+        (Convolutions(), SHAPE, True),
+        (nn.LSTM(8, 8), (5, 1, 8), False),
+        (nn.TransformerEncoderLayer(8, 2), (5, 1, 8), False),
+    ],
+)
+def test_what_structures_were_measured_for(model: Any, shape: Any, expected: bool) -> None:
+    assert measured(model, shape).convolutional is expected
+    (found,) = cnnstat.fit(model, "stm32f746", inputs=shape)
+    assert found.estimator is not None and found.estimator.measured is expected
 
 
 # ---- the demands are those of `memory`
@@ -101,6 +115,35 @@ def test_half_the_bits_take_half_the_bytes() -> None:
     assert (
         0 <= half.weights - whole.weights / 2 <= 8
     )  # the counter of batch norm stays a whole number
+
+
+class Layers(nn.Module):
+    """In any format; of four layers only two run."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 8, 3)).to(dtype)
+        self.unused = nn.Linear(1000, 1000).to(dtype)
+        self.dtype = dtype
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x.to(self.dtype))
+
+
+@pytest.mark.parametrize("estimator", [CPU, CUDA])
+@pytest.mark.parametrize("asked", ["fp32", "fp16"])
+def test_the_format_is_the_one_asked_for(estimator: Any, asked: str) -> None:
+    """Not the one that the network is in: weights and tensors are the same whatever that is."""
+    found = {
+        dtype: measured(Layers(dtype)).demand(estimator, asked, 4)
+        for dtype in (torch.float16, torch.float32, torch.float64)
+    }
+    weights = sum(p.numel() for p in Layers(torch.float32).parameters())
+    size = {"fp32": 4, "fp16": 2}[asked]
+    assert {d.weights for d in found.values() if d} == {weights * size}
+    assert len({d.total for d in found.values() if d}) <= 2  # fp32 needs no copy of its input
+    half, double = found[torch.float16], found[torch.float64]
+    assert half is not None and double is not None and half.working == double.working
 
 
 def test_plans_by_runtime() -> None:
@@ -157,6 +200,40 @@ def test_autocast_is_not_left_out() -> None:
     demand = network.demand(CPU, "fp32", 4)
     direct = Usage.of(record_step(prepare(Convolutions(), (4, 3, 32, 32)), step))
     assert demand is not None and demand.total - demand.overhead == direct.cpu.nbytes
+
+
+@pytest.mark.parametrize(("optimizer", "amp"), [("sgd", ""), ("adamw", "bf16")])
+def test_a_size_that_nobody_asked_for_does_not_end_it(optimizer: str, amp: str) -> None:
+    """Batch norm in training needs more than one value for each channel: not so of 1×1 in a batch of 1."""
+
+    class Shrinks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(3, 8, 1, stride=32), nn.BatchNorm2d(8))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.body(x)
+
+    shape = (1, 3, 128, 128)
+    (found,) = cnnstat.fit(Shrinks(), "h100", inputs=shape, optimizer=optimizer, amp=amp)
+    assert (found.verdict, found.largest_resolution) == ("fits", 4096)
+    with pytest.raises(CnnstatError, match="more than 1 value per channel"):
+        cnnstat.fit(Shrinks(), "h100", inputs=shape, resolution=32, optimizer=optimizer, amp=amp)
+
+
+def test_autocast_is_for_torch_alone() -> None:
+    with pytest.raises(SpecError, match="autocast is torch's, and what runs on pixel-1"):
+        cnnstat.fit(Convolutions(), ["h100", "pixel-1"], inputs=SHAPE, amp="bf16")
+    found = {f.device.id: f for f in cnnstat.fit(Convolutions(), inputs=SHAPE, amp="bf16")}
+    assert found["pixel-1"].verdict == "unknown" and "autocast" in found["pixel-1"].reason
+    assert found["h100"].verdict == "fits"
+
+
+def test_it_is_said_that_a_model_ran_for_real() -> None:
+    for found in cnnstat.fit(Counts(), ["h100", "pixel-1"], inputs=SHAPE):
+        assert "ran for real, on random data" in found.notes[0]
+    (found,) = cnnstat.fit(Convolutions(), "h100", inputs=SHAPE)
+    assert found.notes == ()
 
 
 def test_what_grows_otherwise_has_no_largest_batch() -> None:
@@ -285,6 +362,22 @@ def test_wrong_inputs(how: dict[str, Any], says: str) -> None:
         cnnstat.fit("resnet18", **how)
 
 
+@pytest.mark.parametrize(
+    ("models", "how", "says"),
+    [
+        ([], {}, "no model is given"),
+        ("resnet18", {"devices": []}, "no device is given"),
+        ("resnet18", {"devices": 5}, "devices=5"),
+        ("resnet18", {"devices": [5]}, r"devices=\[5\]"),
+        ("resnet18", {"devices": "h100", "dtypes": None}, "dtypes=None"),
+        ("resnet18", {"devices": "h100", "dtypes": [16]}, r"dtypes=\[16\]"),
+    ],
+)
+def test_arguments_of_another_kind(models: Any, how: dict[str, Any], says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        cnnstat.fit(models, **how)
+
+
 def test_a_wrong_batch() -> None:
     with pytest.raises(InputError, match="batch 0"):
         cnnstat.fit("resnet18", "h100", batch=0)
@@ -298,3 +391,19 @@ def test_a_device_that_the_project_configures(
     monkeypatch.chdir(tmp_path)
     (found,) = cnnstat.fit(Convolutions(), "my-board", inputs=SHAPE, thorough=False)
     assert (found.device.name, found.verdict) == ("mine", "fits")
+
+
+def test_buffers_that_are_read_lie_beside_the_weights() -> None:
+    class Places(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(100, 100)
+            self.register_buffer("places", torch.randn(50, 100))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x) + self.places
+
+    for estimator, dtype, itemsize in ((LITERT, "fp32", 4), (TFLM, "int8", 1)):
+        demand = measured(Places(), (1, 50, 100)).demand(estimator, dtype)
+        assert demand is not None
+        assert demand.weights == itemsize * (10_000 + 5000) + 4 * 100

@@ -14,6 +14,7 @@ from cnnstat.units import (
     percent,
     short,
     short_bytes,
+    short_seconds,
     short_time,
 )
 
@@ -75,6 +76,12 @@ def test_times_in_the_unit_that_suits_them() -> None:
     values = (0, 999, 1000, 17_856, 1_207_929, 999_999_999, 62_129_575_582, 3600 * 10**9)
     texts = ["0 ns", "999 ns", "1.000 µs", "17.86 µs", "1.208 ms", "1.000 s", "62.13 s", "3600 s"]
     assert [short_time(value) for value in values] == texts
+
+
+def test_seconds_in_the_unit_that_suits_them() -> None:
+    values = (0.0, 2.5e-13, 5e-10, 5.125e-7, 999.99e-6, 0.999_999, 14.42e-3, 62.13)
+    texts = ["0 s", "0 s", "500 ps", "512.5 ns", "1.000 ms", "1.000 s", "14.42 ms", "62.13 s"]
+    assert [short_seconds(value) for value in values] == texts
 
 
 @pytest.mark.parametrize("text", ["", "G", "1.5", "4 apples", "1e999999999", "nan", "--1", "1.2.3"])

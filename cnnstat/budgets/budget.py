@@ -17,7 +17,7 @@ from typing import Literal
 from cnnstat.budgets.baseline import Entry, circumstances_of
 from cnnstat.budgets.limits import Check, Fits, Growth, Level, Limit, Metric
 from cnnstat.budgets.movement import LayerChange, heaviest, largest, largest_changes, story
-from cnnstat.budgets.target import FITTED, Room
+from cnnstat.budgets.target import FITTED, Room, dtype_of_metric
 from cnnstat.report import Report
 from cnnstat.units import percent
 
@@ -50,9 +50,16 @@ class Finding:
     before: int | None = None
     """How much the baseline has; `None`: it does not say."""
     at_least: bool = False
-    """Whether operations without a rule are missing from the measure."""
+    """Whether something is missing from the measure: operations without a rule, a figure of the device."""
     room: Room | None = None
     """The memory of a device that it is about; `None`: it is about none."""
+    dtype: str = ""
+    """The number format that it is about, where it was estimated for one."""
+
+    @property
+    def title(self) -> str:
+        """`arena (fp16)`: what stands beside each other need not be of one number format."""
+        return f"{self.metric.label} ({self.dtype})" if self.dtype else self.metric.label
 
     @property
     def broken(self) -> tuple[Bound, ...]:
@@ -143,11 +150,14 @@ class CheckResult:
         return tuple(finding for finding in self.findings if finding.exceeded)
 
     @property
+    def lack(self) -> tuple[str, ...]:
+        """Lines that say why nobody can tell and what to do; none if one can."""
+        return tuple(filter(None, (self.reason and f"cannot tell: {self.reason}", self.hint)))
+
+    @property
     def why(self) -> tuple[str, ...]:
-        """Lines that say what is exceeded and by how much, or why nobody can tell; none if it passed."""
-        lines = [f"cannot tell: {self.reason}"] if self.reason else []
-        lines += [self.hint] if self.hint else []
-        return (*lines, *(line for finding in self.findings for line in finding.explain()))
+        """Lines that say why nobody can tell, and what is exceeded and by how much; none if it passed."""
+        return (*self.lack, *(line for finding in self.findings for line in finding.explain()))
 
     @property
     def movement(self) -> tuple[str, ...]:
@@ -201,17 +211,28 @@ def evaluate(
 
 
 def evaluate_check(
-    check: Check, report: Report, entry: Entry | None = None, rooms: Sequence[Room] = ()
+    check: Check,
+    report: Report,
+    entry: Entry | None = None,
+    rooms: Sequence[Room] = (),
+    floors: Mapping[str, int] | None = None,
 ) -> CheckResult:
-    """Hold a report against a check, and what the baseline says of it; `rooms` are those of its device."""
-    known = [metric for metric in check.metrics if metric.known(report)]
-    findings = tuple(_finding(metric, check, report, entry) for metric in known)
+    """Hold a report against a check, and what the baseline says of it; `rooms` are those of its device.
+
+    `floors` has, by the name of a metric that is not known, what it is at least: enough to exceed a
+    limit, and never to pass one.
+    """
+    found = (_finding(metric, check, report, entry, floors or {}) for metric in check.metrics)
+    findings = tuple(finding for finding in found if finding)
+    settled = {f.metric for f in findings if f.exceeded or f.metric.known(report)}
+    lacking = tuple(metric for metric in check.metrics if metric not in settled)
     changes: tuple[LayerChange, ...] = ()
     if entry is not None and entry.layers:
         changes = largest_changes(entry.layers, report, entry.metrics)
     if check.fits:
-        findings += tuple(_fitting(room, check.fits) for room in rooms)
-    reason, hint = _lack(check, report, rooms)
+        dtype = str(report.meta.get("dtype") or "")
+        findings += tuple(_fitting(room, check.fits, dtype) for room in rooms)
+    reason, hint = _lack(check, report, rooms, lacking)
     if not reason:
         reason, hint = _gap(check, report)
     return CheckResult(
@@ -222,7 +243,7 @@ def evaluate_check(
         report=report,
         entry=entry,
         changes=changes,
-        notes=tuple(_notes(check, report, entry, bool(changes))),
+        notes=tuple(_notes(check, report, entry, bool(changes), lacking)),
     )
 
 
@@ -233,7 +254,21 @@ def cannot_tell(
     return CheckResult(check=check, reason=reason, hint=hint, entry=entry)
 
 
-def _finding(metric: Metric, check: Check, report: Report, entry: Entry | None) -> Finding:
+def _finding(
+    metric: Metric,
+    check: Check,
+    report: Report,
+    entry: Entry | None,
+    floors: Mapping[str, int],
+) -> Finding | None:
+    """What there is of a metric; `None`: nothing is known of it."""
+    dtype = dtype_of_metric(metric, report)
+    if not metric.known(report):
+        if metric.name not in floors:
+            return None
+        # A baseline says how the whole of it may grow, which a part cannot be held against.
+        limits = tuple(Bound(rule, rule.value) for rule in check.limits if rule.metric == metric)
+        return Finding(metric, floors[metric.name], limits, at_least=True, dtype=dtype)
     before = _before(metric, report, entry)
     bounds = []
     for rule in check.rules:
@@ -241,12 +276,12 @@ def _finding(metric: Metric, check: Check, report: Report, entry: Entry | None) 
         if allowed is not None:
             bounds.append(Bound(rule, allowed))
     at_least = metric.of_work and not report.complete
-    return Finding(metric, metric.of(report), tuple(bounds), before, at_least)
+    return Finding(metric, metric.of(report), tuple(bounds), before, at_least, dtype=dtype)
 
 
-def _fitting(room: Room, fits: Fits) -> Finding:
+def _fitting(room: Room, fits: Fits, dtype: str) -> Finding:
     bound = Bound(fits, room.available)
-    return Finding(room.metric(fits), room.taken(fits), (bound,), room=room)
+    return Finding(room.metric(fits), room.taken(fits), (bound,), room=room, dtype=dtype)
 
 
 def _before(metric: Metric, report: Report, entry: Entry | None) -> int | None:
@@ -261,12 +296,14 @@ def _comparable(report: Report, entry: Entry) -> tuple[Metric, ...]:
     return tuple(metric for metric in entry.metrics if not entry.differs(now, metric))
 
 
-def _lack(check: Check, report: Report, rooms: Sequence[Room]) -> tuple[str, str]:
+def _lack(
+    check: Check, report: Report, rooms: Sequence[Room], lacking: Sequence[Metric]
+) -> tuple[str, str]:
     """What was not estimated and why, and what to do."""
-    lacking = {m.name: m.label for m in check.metrics if not m.known(report)}
+    labels = {metric.name: metric.label for metric in lacking}
     if check.fits and not rooms:
-        lacking[FITTED] = f"whether it fits {check.target.device}"
-    for name, label in lacking.items():
+        labels[FITTED] = f"whether it fits {check.target.device}"
+    for name, label in labels.items():
         # Whoever tried to estimate it has left a note on why it could not.
         for note in report.notes:
             if note.kind == name:
@@ -317,7 +354,9 @@ def _uncounted(report: Report) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _notes(check: Check, report: Report, entry: Entry | None, moved: bool) -> Iterator[str]:
+def _notes(
+    check: Check, report: Report, entry: Entry | None, moved: bool, lacking: Sequence[Metric]
+) -> Iterator[str]:
     for op, places in _uncounted(report).items():
         if _allowed(check, op):
             yield f"without a rule, as allowed: {op} ×{sum(places.values())}"
@@ -329,7 +368,7 @@ def _notes(check: Check, report: Report, entry: Entry | None, moved: bool) -> It
             f"at {check.place}, at level {check.level}"
         )
     for metric in check.metrics:
-        if metric.extra and metric.known(report):
+        if metric.extra and metric not in lacking:
             yield from (note.text for note in report.notes if note.kind == metric.name)
     if check.fits:
         yield from (note.text for note in report.notes if note.kind == FITTED)

@@ -25,6 +25,8 @@ class Measured:
     """What it costs, with what was estimated beside."""
     rooms: tuple[Room, ...] = ()
     """What it needs on the device that it must fit."""
+    floors: Mapping[str, int] = field(default_factory=dict)
+    """What is not known, but is at least this: by the name of the metric."""
 
 
 Measure = Callable[[Check], Measured]
@@ -91,7 +93,7 @@ def _result(check: Check, measure: Measure, baseline: Baseline | None) -> CheckR
         return CheckResult(check=check, entry=entry)
     try:
         measured = measure(check)
-        return evaluate_check(check, measured.report, entry, measured.rooms)
+        return evaluate_check(check, measured.report, entry, measured.rooms, measured.floors)
     except CnnstatError as error:
         return cannot_tell(check, error.message.rstrip("."), error.hint, entry)
     except SystemExit as error:

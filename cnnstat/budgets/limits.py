@@ -54,6 +54,11 @@ class Metric:
     """Circumstances that it depends on: numbers from other ones cannot be compared."""
 
     @property
+    def counted_in(self) -> str:
+        """What an integer of it is a number of, as data says it: `"count"`, `"bytes"` or `"ns"`."""
+        return "ns" if self.unit == "time" else self.unit
+
+    @property
     def key(self) -> str:
         """The name of the number in a report, in Python and in JSON: `"param_bytes"`."""
         return self.name.replace("-", "_")

@@ -155,11 +155,11 @@ def _count(count: int, what: str) -> str:
 
 
 def _named(results: tuple[CheckResult, ...]) -> str:
-    """`mobile params, MACs and FLOPs, tiny`."""
+    """`mobile params, MACs and FLOPs, tiny`; `mobile (params exceeded)` where another cannot be told."""
     texts = []
     for result in results:
         labels = _and([finding.metric.label for finding in result.exceeded])
-        told = labels if result.status == "exceeded" else ""
+        told = labels if result.status == "exceeded" else labels and f"({labels} exceeded)"
         texts.append(f"{result.name} {told}".rstrip())
     return _few(texts)
 

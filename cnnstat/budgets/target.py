@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cnnstat.budgets.limits import Check, Fits, Growth, Limit, Metric, Target
 from cnnstat.errors import ConfigError
+from cnnstat.report import Report
 
 FITTED = "fits"
 """What needs a device and is no metric."""
@@ -43,6 +44,21 @@ class Room:
         full = self.metric(fits).full
         off = f" − {full(self.under)}" if fits.tight else f" + {full(self.over)}"
         return full(self.needed) + (off if self.taken(fits) != self.needed else "")
+
+
+def dtype_of_metric(metric: Metric, report: Report) -> str:
+    """The number format that an estimate is of; `""`: it is of none, or of a mixture."""
+    if "dtype" in metric.within:
+        return str(report.meta.get("dtype") or "")
+    return own_dtype(report) if metric.name == "peak-memory" else ""
+
+
+def own_dtype(report: Report) -> str:
+    """What torch runs the model in, whatever a device is asked about: by the size of its parameters."""
+    totals = report.totals
+    known = {2: "16 bits", 4: "fp32", 8: "fp64"}
+    sizes = (size for size in known if totals.params and totals.param_bytes == size * totals.params)
+    return next((known[size] for size in sizes), "")
 
 
 def estimates(check: Check) -> tuple[str, ...]:

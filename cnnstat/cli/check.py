@@ -36,8 +36,10 @@ NamesArgument = Annotated[
 ]
 
 
-def _limit(metric: str, example: str, what: str) -> typer.models.OptionInfo:
-    text = f"No more {what} than this."
+def _limit(
+    metric: str, example: str, what: str, much: str = "this many"
+) -> typer.models.OptionInfo:
+    text = f"At most {much} {what}."
     option: typer.models.OptionInfo = typer.Option(f"--max-{metric}", metavar=example, help=text)
     return option
 
@@ -48,13 +50,15 @@ MaxFlopsOption = Annotated[str | None, _limit("flops", "8.3G", "floating-point o
 MaxActivationsOption = Annotated[str | None, _limit("activations", "12M", "activations")]
 MaxParamBytesOption = Annotated[str | None, _limit("param-bytes", "98MiB", "bytes of parameters")]
 MaxPeakMemoryOption = Annotated[
-    str | None, _limit("peak-memory", "200MiB", "bytes alive in inference, weights included")
+    str | None,
+    _limit("peak-memory", "200MiB", "bytes alive at once in inference, weights included"),
 ]
 MaxArenaOption = Annotated[
     str | None, _limit("arena", "256KiB", "bytes in the arena that a runtime plans")
 ]
 MaxRooflineOption = Annotated[
-    str | None, _limit("roofline", "20ms", "time on the device, by the bound that no run can beat")
+    str | None,
+    _limit("roofline", "20ms", "time on the device, by a bound that no run can beat", "this much"),
 ]
 FitsOption = Annotated[
     bool, typer.Option("--fits", help="It fits the device, by the whole error of the estimate.")

@@ -29,7 +29,8 @@ KindOption = Annotated[
     typer.Option(
         "--kind",
         metavar="KIND",
-        help="gpu, tpu, accelerator, cpu, soc, sbc, phone, mcu or other. May be repeated.",
+        help="Devices of this kind alone: gpu, tpu, accelerator, cpu, soc, sbc, phone, mcu or other. May "
+        "be repeated.",
     ),
 ]
 FileOption = Annotated[
@@ -82,10 +83,13 @@ def devices(
 
 
 def _document(patterns: list[str], kinds: list[str], file: Path | None) -> Document:
-    from cnnstat.devices.catalogue import all_devices, matching
+    from cnnstat.devices.catalogue import all_devices, find, matching
     from cnnstat.render.devices import device_document, list_document
 
-    found = matching(all_devices(file), patterns, kinds)
+    known = all_devices(file)
+    for blank in (pattern for pattern in patterns if not pattern.strip()):
+        find(blank, known)  # raises: it is part of every name, and was not meant to be
+    found = matching(known, patterns, kinds)
     exact = [device for device in found if [device.id.lower()] == [p.lower() for p in patterns]]
     return device_document(exact[0]) if exact else list_document(found)
 
@@ -93,7 +97,7 @@ def _document(patterns: list[str], kinds: list[str], file: Path | None) -> Docum
 def _measured() -> Document:
     from cnnstat.devices.measured import TIMINGS, memory_rows, timed_rows
     from cnnstat.published.computing import Measured
-    from cnnstat.render.devices import measured_document
+    from cnnstat.render.measured import measured_document
 
     reports = Measured(_measure)
     columns = [timed_rows(timing, reports) for timing in TIMINGS]

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnstat.cli import options
-from cnnstat.cli.memory import AmpOption, OptimizerOption, TrainOption
+from cnnstat.cli.devices import FileOption, KindOption
+from cnnstat.cli.memory import (
+    AmpOption,
+    OptimizerOption,
+    TrainOption,
+    amp_text,
+    optimizer_text,
+    refuse_report,
+)
 from cnnstat.cli.output import Outputs, exit_codes, stdout_kept
-from cnnstat.errors import InputError, OutputError, SpecError
+from cnnstat.errors import OutputError
 
 if TYPE_CHECKING:
     from cnnstat.devices.device import Device
@@ -32,25 +40,6 @@ DeviceOption = Annotated[
         metavar="ID",
         help="A device in detail, such as pixel-1; may be repeated. Without one, every device. "
         "`cnnstat devices` lists them.",
-    ),
-]
-KindOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--kind",
-        metavar="KIND",
-        help="Every device of this kind alone: gpu, tpu, accelerator, cpu, soc, sbc, phone, mcu or "
-        "other. May be repeated.",
-    ),
-]
-FileOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--devices",
-        metavar="FILE",
-        help="A TOML file of your own devices, [[device]] each; they come after those of cnnstat.toml "
-        "and pyproject.toml.",
-        show_default=False,
     ),
 ]
 DtypesOption = Annotated[
@@ -108,7 +97,14 @@ def fit(
             raise OutputError("--layers shows one device in detail", hint="name it with --device")
         if device and kind:
             raise OutputError("--device and --kind contradict each other", hint="give one of them")
-        _check(specs)
+        optimizer_given = optimizer_text(train, optimizer)
+        if layers and optimizer_given != "":
+            raise OutputError(
+                "--layers shows the least time of inference, and a step of training has none",
+                hint="leave out --layers",
+            )
+        for spec in specs:
+            refuse_report(spec)
         chosen = _devices(device or [], kind or [], devices)
         # What the model prints must not end up in the document on the standard output.
         with stdout_kept():
@@ -120,22 +116,11 @@ def fit(
                 inputs=input or None,
                 batch=batch,
                 resolution=resolution,
-                optimizer=optimizer_text(train, optimizer),
-                amp=amp or "",
+                optimizer=optimizer_given,
+                amp=amp_text(amp),
             )
         shown = _document(found, detailed=bool(device), layers=layers)
         outputs.emit_document(shown, view, color=color, quiet=quiet)
-
-
-def _check(specs: list[str]) -> None:
-    from cnnstat.sources.base import is_report
-
-    for spec in specs:
-        if is_report(spec):
-            raise InputError(
-                f"{spec!r} is a saved report, which does not say what lives when",
-                hint="give the model's name instead",
-            )
 
 
 def _devices(ids: list[str], kinds: list[str], file: Path | None) -> list[Device]:
@@ -145,13 +130,6 @@ def _devices(ids: list[str], kinds: list[str], file: Path | None) -> list[Device
     if not ids:
         return list(matching(known, kinds=kinds))
     return list({device.id: device for device in (find(id, known) for id in ids)}.values())
-
-
-def optimizer_text(train: bool, given: str | None) -> str | None:
-    """As for `fit`; `None`: the default one."""
-    if given is not None and not given.strip():
-        raise SpecError("--optimizer is empty", hint="such as sgd?momentum=0.9 or adamw")
-    return None if train and given is None else given or ""
 
 
 def _fits(

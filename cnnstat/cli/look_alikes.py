@@ -10,8 +10,8 @@ import codecs
 ERRORS = "cnnstat-look-alikes"
 """Name of the handler, for `errors=`."""
 
-_FROM = "▁▂▃▄▅▆▇█▏▎▍▌▋▊▉▓▒░▚▪▫▲─├┼│×·…–—−≥≤→÷Δ"
-_TO = "_.-:=+*#||||###%=-o.,^-++|x-.---><>/d"
+_FROM = "▁▂▃▄▅▆▇█▏▎▍▌▋▊▉▓▒░▚▪▬▫▲─├┼│×·…–—−≥≤→÷Δ"
+_TO = "_.-:=+*#||||###%=-o.~,^-++|x-.---><>/d"
 _LOOK_ALIKES = dict(zip(_FROM, _TO, strict=True))
 
 

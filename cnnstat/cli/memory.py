@@ -29,7 +29,11 @@ DtypeOption = Annotated[
     ),
 ]
 TrainOption = Annotated[
-    bool, typer.Option("--train", help="A step of training too, with sgd?momentum=0.9.")
+    bool,
+    typer.Option(
+        "--train",
+        help="A step of training too; by SGD with momentum 0.9, unless --optimizer says another.",
+    ),
 ]
 OptimizerOption = Annotated[
     str | None,
@@ -93,21 +97,15 @@ def memory(
             resolution=resolution,
             runtime=runtime,
             dtype=dtype,
-            optimizer=_optimizer(train, optimizer),
-            amp=amp or "",
+            optimizer=optimizer_text(train, optimizer),
+            amp=amp_text(amp),
             limit=_limit(limit),
         )
         _show(outputs, report, view, color=color, quiet=quiet)
 
 
 def _report(spec: str, *, optimizer: str | None, **how: Any) -> MemoryReport:
-    from cnnstat.sources.base import is_report
-
-    if is_report(spec):
-        raise InputError(
-            f"{spec!r} is a saved report, which does not say what lives when",
-            hint="give the model's name instead",
-        )
+    refuse_report(spec)
     # What the model prints must not end up in the document on the standard output.
     with stdout_kept():
         from cnnstat.estimation import DEFAULT_OPTIMIZER, estimate_memory
@@ -116,11 +114,29 @@ def _report(spec: str, *, optimizer: str | None, **how: Any) -> MemoryReport:
         return estimate_memory(spec, optimizer=chosen, **how)
 
 
-def _optimizer(train: bool, given: str | None) -> str | None:
+def refuse_report(spec: str) -> None:
+    """Raise `InputError` for a saved report."""
+    from cnnstat.sources.base import is_report
+
+    if is_report(spec):
+        raise InputError(
+            f"{spec!r} is a saved report, which does not say what lives when",
+            hint="give the model's name instead",
+        )
+
+
+def optimizer_text(train: bool, given: str | None) -> str | None:
     """As for `estimate_memory`; `None`: the default one."""
     if given is not None and not given.strip():
         raise SpecError("--optimizer is empty", hint="such as sgd?momentum=0.9 or adamw")
     return None if train and given is None else given or ""
+
+
+def amp_text(given: str | None) -> str:
+    """As for `estimate_memory`."""
+    if given is not None and not given.strip():
+        raise SpecError("--amp is empty", hint="bf16 or fp16")
+    return given or ""
 
 
 def _limit(text: str | None) -> int | None:

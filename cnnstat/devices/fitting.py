@@ -11,11 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from cnnstat.devices.device import Device
-from cnnstat.devices.estimators import Estimator, default_format, estimator_for
+from cnnstat.devices.estimators import (
+    TFLM,
+    TFLM_ELSEWHERE,
+    Estimator,
+    default_format,
+    estimator_for,
+)
 from cnnstat.devices.roofline import Roofline
-from cnnstat.devices.rooms import FITS, UNKNOWN, Demand, Room, rooms, verdict
+from cnnstat.devices.rooms import FITS, UNKNOWN, Demand, Room, lacking, rooms, verdict
 from cnnstat.errors import SpecError
 from cnnstat.memory.scaling import MOST, largest
+from cnnstat.memory.step import AUTOCAST, Step
 
 WIDTHS = (0.75, 0.5, 0.35, 0.25)
 """Widths that are tried as a remedy: those that the MobileNet papers offer."""
@@ -52,7 +59,13 @@ class Network(Protocol):
         ...
 
     def demand(self, estimator: Estimator, dtype: str, batch: int | None = None) -> Demand | None:
-        """What it needs, at its own batch by default; `None`: not known at that batch."""
+        """What it needs, at its own batch by default; `None`: not known at that batch, or at that size of
+        images where it is `at_resolution`."""
+        ...
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether it is of the kind that an interpreter's own structures were measured for."""
         ...
 
     def at_resolution(self, resolution: int) -> Network | None:
@@ -61,6 +74,10 @@ class Network(Protocol):
 
     def roofline(self, device: Device, dtype: str) -> Roofline:
         """The least time on a device."""
+        ...
+
+    def notes(self, estimator: Estimator) -> tuple[str, ...]:
+        """What to know of how it was found out what it needs."""
         ...
 
 
@@ -75,7 +92,7 @@ class Fit:
     dtype: str
     """The number format."""
     step: str = "inference"
-    """What is carried out: `"inference"`, `"sgd(momentum=0.9)"`."""
+    """What is carried out: `"inference"`, `"sgd(momentum=0.9)"`, `"inference, autocast to bfloat16"`."""
     batch: int = 1
     """Samples at a time."""
     estimator: Estimator | None = None
@@ -83,7 +100,7 @@ class Fit:
     rooms: tuple[Room, ...] = ()
     """Each memory, with what is needed in it."""
     reason: str = ""
-    """Why there is no verdict."""
+    """Why there is no verdict, or what it had to do without."""
     demand: Demand | None = None
     """What is needed, in parts."""
     largest_batch: int | None = None
@@ -94,7 +111,10 @@ class Fit:
     remedies: tuple[str, ...] = ()
     """What would make it fit; only where it was asked for."""
     roofline: Roofline | None = None
-    """The least time of a pass of inference."""
+    """The least time of a pass of inference; under autocast in the format to which that lowers, though it
+    leaves some operations in the other."""
+    notes: tuple[str, ...] = ()
+    """What to know of how the model ran."""
 
     @property
     def verdict(self) -> str:
@@ -156,8 +176,10 @@ class Fit:
             "memory_seconds": bound.memory_seconds if bound else None,
             "layered_seconds": bound.layered_seconds if bound else None,
             "memory_bound": bound.memory_bound if bound else None,
+            "roofline_dtype": bound.dtype if bound else None,
             "roofline_marks": bound.marks if bound else None,
             "roofline_reasons": list(bound.reasons) if bound else [],
+            "notes": list(self.notes),
         }
 
 
@@ -166,33 +188,65 @@ def fit(
     device: Device,
     dtype: str | None = None,
     *,
-    step: str = "",
+    step: Step | None = None,
     thorough: bool = False,
 ) -> Fit:
     """The verdict for a network on a device, in the device's usual number format by default.
 
-    `step` names what is trained with; without it the question is about inference. `thorough` also finds
-    the largest image and what would make it fit. Raises `SpecError` where nothing trains there.
+    `step` is what the network is made to do, inference by default. `thorough` also finds the largest
+    image and what would make it fit. Raises `SpecError` where nothing trains there.
     """
-    dtype = dtype or default_format(device)
-    found = Fit(network.spec, device, dtype, step or "inference", network.batch)
-    estimator = estimator_for(device, dtype, bool(step))
+    step, dtype = step or Step(), dtype or default_format(device)
+    estimator = _estimator(network, device, dtype, step)
     demand = network.demand(estimator, dtype)
+    found = Fit(
+        network.spec,
+        device,
+        dtype,
+        str(step),
+        network.batch,
+        reason=lacking(device),
+        notes=(*network.notes(estimator), *_without_bound(device, dtype, step)),
+    )
     if demand is None or not (memories := rooms(device, estimator, demand)):
-        return replace(found, reason=f"no memory of {device.id} is known")
+        return found
     found = replace(
         found,
         estimator=estimator,
         rooms=memories,
         demand=demand,
         largest_batch=_largest_batch(network, device, estimator, dtype),
-        roofline=None if step else network.roofline(device, dtype),
+        roofline=_roofline(network, device, dtype, step),
     )
     if not thorough:
         return found
     resolution = _largest_resolution(network, device, estimator, dtype)
     found = replace(found, largest_resolution=resolution)
-    return replace(found, remedies=tuple(_remedies(network, found, bool(step))))
+    return replace(found, remedies=tuple(_remedies(network, found, step)))
+
+
+def _estimator(network: Network, device: Device, dtype: str, step: Step) -> Estimator:
+    found = estimator_for(device, dtype, step.trains, step.amp)
+    return TFLM_ELSEWHERE if found is TFLM and not network.convolutional else found
+
+
+_LOWERED = {name: dtype for dtype, name in AUTOCAST.items()}
+"""The number formats to which autocast lowers, by torch's names."""
+
+
+def _roofline(network: Network, device: Device, dtype: str, step: Step) -> Roofline | None:
+    if step.trains or _without_bound(device, dtype, step):
+        return None
+    return network.roofline(device, _LOWERED.get(step.amp, dtype))
+
+
+def _without_bound(device: Device, dtype: str, step: Step) -> tuple[str, ...]:
+    """Why autocast has no least time here: some cards are slower in fp16, and then nobody need use it."""
+    lowered = _LOWERED.get(step.amp, dtype)
+    one, other = device.rate(lowered), device.rate(dtype)
+    if step.trains or one is None or other is None or one >= other:
+        return ()
+    return (f"no bound where {lowered} is slower than {dtype}: libraries may compute in either",)
 
 
 def _fits(device: Device, estimator: Estimator, demand: Demand | None) -> bool:
@@ -203,7 +257,7 @@ def _ahead(device: Device, estimator: Estimator, demand: Demand, more: float) ->
     """How often tensors may take `more` bytes beside a demand; below 0 where there are too many already."""
     found = rooms(device, estimator, demand)
     free = min((room.available - room.over - room.needed for room in found), default=0)
-    return free / max(more * (1 + estimator.over * (estimator.of == "all")), 1)
+    return free / max(more * (1 + estimator.over * (estimator.of in ("all", "network"))), 1)
 
 
 def _largest_batch(
@@ -234,30 +288,35 @@ def _largest_resolution(
     own, demand = network.resolution, network.demand(estimator, dtype)
     if own is None or demand is None:
         return None
-    if network.at_resolution(2 * PIXELS * max(own // PIXELS, 1)) is None:
+
+    def there(steps: int) -> Demand | None:
+        sized = network.at_resolution(PIXELS * steps)
+        return None if sized is None else sized.demand(estimator, dtype)
+
+    if there(2 * max(own // PIXELS, 1)) is None:
         return None  # images of one size alone
 
     def holds(steps: int) -> bool:
-        sized = network.at_resolution(PIXELS * steps)
-        if sized is None:  # too small for the network is no reason against larger ones
+        needed = there(steps)
+        if needed is None:  # too small for the network is no reason against larger ones
             return PIXELS * steps < own
-        return _fits(device, estimator, sized.demand(estimator, dtype))
+        return _fits(device, estimator, needed)
 
     # Tensors grow with the area; weights do not.
     times = max(0, 1 + _ahead(device, estimator, demand, demand.working))
     steps = largest(holds, LARGEST_IMAGE // PIXELS, int(own / PIXELS * times**0.5))
-    return PIXELS * steps if steps and network.at_resolution(PIXELS * steps) else 0
+    return PIXELS * steps if steps and there(steps) else 0
 
 
-def _remedies(network: Network, found: Fit, trains: bool) -> Iterator[str]:
+def _remedies(network: Network, found: Fit, step: Step) -> Iterator[str]:
     """What would make it fit: fewer bits, a narrower network, a smaller image or batch."""
     device, estimator, demand = found.device, found.estimator, found.demand
     if found.verdict in (FITS, UNKNOWN) or estimator is None or demand is None:
         return
     for dtype in NARROWER[found.dtype]:
         try:
-            other = estimator_for(device, dtype, trains)
-        except SpecError:  # nothing trains in 8 bits
+            other = _estimator(network, device, dtype, step)
+        except SpecError:  # nothing trains in 8 bits, nor under autocast
             continue
         if _fits(device, other, network.demand(other, dtype)):
             yield dtype
@@ -267,7 +326,7 @@ def _remedies(network: Network, found: Fit, trains: bool) -> Iterator[str]:
         # What an interpreter holds for each channel shrinks too; what software takes at all does not.
         software = estimator.overhead + round((demand.overhead - estimator.overhead) * width)
         if _fits(device, estimator, Demand(weights, working, software)):
-            yield f"a width of about {width} (weights by its square, tensors in proportion)"
+            yield f"{width} of this width (weights by its square, tensors in proportion)"
             break
     if found.largest_resolution and found.largest_resolution < (network.resolution or 0):
         yield f"images of {found.largest_resolution}×{found.largest_resolution}"

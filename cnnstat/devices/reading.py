@@ -14,6 +14,7 @@ In a configuration the same keys stand without `id` under `[tool.cnnstat.devices
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,10 +26,25 @@ from cnnstat.units import parse_bytes, parse_count
 
 _SIZES = ("memory_bytes", "app_bytes", "ram_bytes", "flash_bytes")
 _TEXTS = ("app_note", "note")
-_KEYS = (
+KEYS = (
     *("name", "kind", "year", *_SIZES, "app_note", "memories", "bandwidth", "rates", "tdp_watts"),
     *("runtimes", "note", "sources", "unverified", "derived"),
 )
+RUNTIMES = (
+    *("pytorch-eager", "pytorch-xla", "jax", "tensorflow", "tensorrt", "onnxruntime", "openvino"),
+    *("litert", "coreml", "executorch", "qnn", "hiai"),
+    *("tflm", "stm32cube-ai", "tinyengine", "esp-dl", "ai8x-synthesis", "none"),
+)
+"""What runs networks somewhere; a remark may follow: `"pytorch-eager (ROCm)"`."""
+_MEANT = {
+    **dict.fromkeys(("cuda", "pytorch", "rocm", "torch"), "pytorch-eager"),
+    **dict.fromkeys(("onnx", "ort"), "onnxruntime"),
+    "tflite": "litert",
+    "trt": "tensorrt",
+    "sram": "ram_bytes",
+    "vram": "memory_bytes",
+}
+"""What people write for runtimes and keys, where spelling does not tell."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _MOST = 10**24
 """No device has more of anything; a longer number is a slip."""
@@ -53,22 +69,24 @@ def devices_in_file(top: ConfigTable, *, own: bool = True) -> tuple[Device, ...]
         id = table.text("id")
         if id is None:
             table.wrong('a device without an id; expected id = "my-board"')
-        found.append(_device(_checked_id(id, table, "id"), table, ("id", *_KEYS), own))
+        found.append(_device(_checked_id(id, table, "id"), table, ("id", *KEYS), own))
     return unlike(tuple(found))
 
 
 def devices_in_config(top: ConfigTable) -> tuple[Device, ...]:
     """The devices of a configuration, whose ids are the names of their tables. Raises `ConfigError`."""
+    header = ".".join(map(str, (*top.path, "devices", "my-board")))
+    if "device" in top.value:
+        top.wrong("unknown key 'device'", "device", hint=f"a device stands here under [{header}]")
     if "devices" not in top.value:
         return ()
-    header = ".".join(map(str, (*top.path, "devices", "my-board")))
     tables = top.table("devices", f"tables such as [{header}]")
     found = []
     for id, item in tables.value.items():
         if not isinstance(item, dict):
             tables.expect(id, f"a table [{header}]")
         table = tables.table(id, "a table")
-        found.append(_device(_checked_id(id, table), table, _KEYS, own=True))
+        found.append(_device(_checked_id(id, table), table, KEYS, own=True))
     return tuple(found)
 
 
@@ -95,19 +113,20 @@ def _checked_id(id: str, table: ConfigTable, *keys: str) -> str:
 
 
 def _device(id: str, table: ConfigTable, keys: tuple[str, ...], own: bool) -> Device:
-    table.only(keys, "key of a device")
+    _check_keys(table, keys)
     name = table.text("name")
     if name is None:
         table.wrong(f'device {id!r} has no name; expected name = "My board"')
     if len(name) > _LONGEST_NAME or not name.isprintable():
         table.wrong(f"the name is longer than {_LONGEST_NAME} characters or not printable", "name")
     sizes = {key: _number(table, key, *_SIZE) for key in _SIZES}
-    memory = _memory(id, table, sizes)
+    kind = _kind(table)
+    memory = _memory(id, kind, table, sizes)
     rates = _numbers(table, "rates", _RATE, "{ fp32 = 38400000000 }", _check_rate)
     device = Device(
         id=id,
         name=name,
-        kind=_kind(table),
+        kind=kind,
         memory_bytes=memory,
         year=_year(table),
         app_bytes=sizes["app_bytes"],
@@ -120,7 +139,7 @@ def _device(id: str, table: ConfigTable, keys: tuple[str, ...], own: bool) -> De
         ),
         rates=rates,
         tdp_watts=_number(table, "tdp_watts", *_WATTS),
-        runtimes=_texts(table, "runtimes", '["litert"]'),
+        runtimes=_runtimes(table),
         sources=_sources(table),
         unverified=_texts(table, "unverified", '["bandwidth"]'),
         derived=_derived(table),
@@ -130,10 +149,43 @@ def _device(id: str, table: ConfigTable, keys: tuple[str, ...], own: bool) -> De
     return device
 
 
-def _memory(id: str, table: ConfigTable, sizes: Mapping[str, int | None]) -> int:
+def _check_keys(table: ConfigTable, keys: tuple[str, ...]) -> None:
+    """A size without its unit is told from what is misspelt: `ram` is nearer to `name` by its letters."""
+    for key in table.value:
+        meant = _MEANT.get(key.casefold(), f"{key.casefold()}_bytes")
+        if key not in keys and meant in keys:
+            table.wrong(f"unknown key of a device {key!r}", key, hint=f"did you mean {meant!r}?")
+    table.only(keys, "key of a device")
+
+
+def _runtimes(table: ConfigTable) -> tuple[str, ...]:
+    """Which estimate holds depends on these words, so an unknown one is no detail."""
+    found = _texts(table, "runtimes", '["litert"]')
+    for word in (text.split()[0].casefold() for text in found):
+        if word not in RUNTIMES:
+            close = difflib.get_close_matches(word, RUNTIMES, n=1, cutoff=0.5)
+            meant = _MEANT.get(word) or (close[0] if close else "")
+            hint = f"did you mean {meant!r}? " if meant in RUNTIMES else ""
+            table.wrong(
+                f"unknown runtime {word[:40]!r}",
+                "runtimes",
+                hint=f"{hint}expected one of {', '.join(RUNTIMES)}",
+            )
+    return found
+
+
+def _memory(id: str, kind: str, table: ConfigTable, sizes: Mapping[str, int | None]) -> int:
     memory, ram, flash = (sizes[key] for key in ("memory_bytes", "ram_bytes", "flash_bytes"))
     if memory is None and ram is not None and flash is not None:
         memory = ram + flash
+    if memory is None and kind == "mcu":
+        missing = [
+            f'{key} = "{size}"'
+            for key, size in (("ram_bytes", "320KiB"), ("flash_bytes", "1MiB"))
+            if sizes[key] is None
+        ]
+        names = " and ".join(text.partition(" ")[0] for text in missing)
+        table.wrong(f"device {id!r}, an mcu, has no {names}; expected {' and '.join(missing)}")
     if memory is None:
         table.wrong(f'device {id!r} has no memory_bytes; expected memory_bytes = "8GiB"')
     for key, size in sizes.items():
@@ -208,17 +260,19 @@ def _check_rate(rates: ConfigTable, name: str) -> None:
             name,
             hint="give what the device does without sparsity, half of a 2:4 sparse rate",
         )
-    rates.wrong(f"{name!r} is no number format", name, hint=f"expected one of {known}")
+    rates.wrong(f"{name!r} is no dtype", name, hint=f"expected one of {known}")
 
 
 def _check_memory(memories: ConfigTable, name: str) -> None:
-    if name in (*_KEYS, *DTYPE_BITS) or not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", name):
+    if name in (*KEYS, *DTYPE_BITS) or not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", name):
         memories.wrong(f"{name[:40]!r} is no name of a memory; expected one such as on_chip", name)
 
 
 def _texts(table: ConfigTable, key: str, example: str) -> tuple[str, ...]:
     given = table.value.get(key, [])
-    if not isinstance(given, list) or not all(isinstance(item, str) and item for item in given):
+    if not isinstance(given, list) or not all(
+        isinstance(item, str) and item.strip() for item in given
+    ):
         table.expect(key, f"a list of texts such as {example}")
     return tuple(given)
 

@@ -170,9 +170,7 @@ class Roofline:
 def roofline(report: Report, device: Device, dtype: str) -> Roofline:
     """The least time of a report's network. Raises `SpecError` for an unknown number format."""
     if dtype not in DTYPE_BITS:
-        raise SpecError(
-            f"unknown number format {dtype!r}", hint=f"expected one of {', '.join(DTYPE_BITS)}"
-        )
+        raise SpecError(f"unknown dtype {dtype!r}", hint=f"expected one of {', '.join(DTYPE_BITS)}")
     rate, bandwidth, bits = device.rate(dtype), device.bandwidth, DTYPE_BITS[dtype]
     reasons = []
     if rate is None:

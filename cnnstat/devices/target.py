@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from cnnstat.budgets.limits import Check, Target
 from cnnstat.devices.catalogue import find
 from cnnstat.devices.device import Device
-from cnnstat.devices.estimators import default_format, estimator_for
+from cnnstat.devices.estimators import default_format, estimator_for, runtime_words
 from cnnstat.errors import ConfigError, SpecError
 from cnnstat.memory.planners import RUNTIMES
 
@@ -50,7 +50,7 @@ def runtime_of(target: Target, device: Device | None) -> str:
 
 
 def _check_runtime(target: Target, device: Device) -> None:
-    known = [name.split()[0] for name in device.runtimes]
+    known = runtime_words(device)
     word = _WORDS.get(target.runtime)
     if word and known and word not in known:
         raise ConfigError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cnnstat.record import OpCall, TensorSpec
+from cnnstat.record import OpCall, TensorSpec, tensors_in
 from cnnstat.report import Layer, Report, Tally
 from cnnstat.rules import rule_for
 from cnnstat.rules.base import RULE_ERRORS
@@ -58,7 +58,20 @@ def weight_bytes(report: Report, bits: int) -> int:
                 for name, path in call.params:
                     value = call.args.get(name)
                     read[path] = value.numel if isinstance(value, TensorSpec) else 0
+                read.update(_in_lists(layer, call))
     return sum(nbytes(elements, bits) for elements in read.values())
+
+
+def _in_lists(layer: Layer, call: OpCall) -> dict[str, int]:
+    """Elements of the layer's weights that an operation is given in a list, such as an LSTM's, by path.
+
+    A call names only those of its parameters that are arguments by themselves; those in a list have the
+    shapes of the layer's own.
+    """
+    lists = [value for value in call.args.values() if isinstance(value, tuple)]
+    given = {spec.shape for value in lists for spec in tensors_in(value)}
+    shapes = layer.weights.items() if given else ()
+    return {f"{layer.path}.{name}".lstrip("."): math.prod(s) for name, s in shapes if s in given}
 
 
 def io_bytes(report: Report, bits: int) -> int:

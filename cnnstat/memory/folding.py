@@ -2,7 +2,7 @@
 
 Each storage becomes one buffer, so views and results written in place need none of their own. Weights are
 not in the graph, and neither is anything made without the input (an `arange`, a table of positions, a mask):
-a runtime keeps those as constants beside the weights. Only the forward pass is planned.
+a runtime keeps those as constants beside the weights (`Graph.held`). Only the forward pass is planned.
 
 Folding also drops results that nobody reads (the statistics that normalisation saves for training, the
 indices of max pooling) and copies that change nothing (the `cat` of one tensor). A copy that rearranges is
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from cnnstat.classify import convolution_attrs, convolution_kind
-from cnnstat.memory.fusion import ACTIVATIONS, GENERAL, Fusion
+from cnnstat.memory.fusion import ACTIVATIONS, GENERAL, WEIGHTED, Fusion
 from cnnstat.memory.graph import Buffer, Graph, Step
 from cnnstat.record import OpCall, TensorSpec, Trace
 from cnnstat.rules import VIEWS, rule_for
@@ -79,7 +79,9 @@ class _Node:
     writes: list[int]
     whole: bool = True
     """Whether it reads the whole of what it reads first."""
-    folded: list[str] = field(default_factory=list)
+    folded: list[OpCall] = field(default_factory=list)
+    absorbed: list[OpCall] = field(default_factory=list)
+    """Of what is folded: the batch norms that change its weights and leave nothing of their own."""
 
 
 class _Tape:
@@ -90,6 +92,7 @@ class _Tape:
         self.nodes: list[_Node] = []
         self.inputs: list[int] = []
         self.outputs: list[int] = []
+        self.placed: set[int] = set()  # storages that the arena has a place for
 
     # ---- reading the record
 
@@ -120,6 +123,7 @@ class _Tape:
             self._append(call, made, now, held, sizes)
         held_by_output = (now[s.storage] for s in trace.outputs if s.storage in now)
         self.outputs = list(dict.fromkeys(held_by_output))
+        self.placed = set(now)
 
     def _append(
         self,
@@ -193,7 +197,11 @@ class _Tape:
         old, new = self.values[before], self.values[after]
         new.name, new.over, new.partly = old.name, old.over, old.partly
         maker.writes = [after if value == before else value for value in maker.writes]
-        maker.folded.append(node.op)
+        # What lies between, such as ReLU, keeps a norm out of the weights though both happen in passing.
+        at_once = len(maker.absorbed) == len(maker.folded)
+        if at_once and _scales(node.call) and _family(maker.call) in WEIGHTED:
+            maker.absorbed.append(node.call)
+        maker.folded.append(node.call)
 
     def _parts(self, node: _Node, fusion: Fusion) -> Iterator[_Node]:
         """The node, or the gate and the product that it consists of."""
@@ -236,7 +244,27 @@ class _Tape:
             steps=tuple(_step(n, placed(n.reads), placed(n.writes)) for n in self.nodes),
             inputs=placed(self.inputs),
             outputs=placed(self.outputs),
+            held=frozenset(self._held()),
+            absorbed=frozenset(self._absorbed()),
         )
+
+    def _absorbed(self) -> set[str]:
+        """Paths of the norms that are part of weights, at each of their calls."""
+        gone = {call.index for node in self.nodes for call in node.absorbed}
+        norms = [call for node in self.nodes for call in (node.call, *node.folded) if _scales(call)]
+        left = {call.scope for call in norms if call.index not in gone}
+        return {call.scope for call in norms} - left
+
+    def _held(self) -> Iterator[int]:
+        """Storages that are read and have no place in the arena."""
+        absorbed = self._absorbed()
+        for node in self.nodes:
+            for call in (node.call, *node.folded):
+                # A norm by fixed statistics is a factor and a term for each channel, made beforehand.
+                left_out = _statistics(call, call.scope in absorbed) if _scales(call) else set()
+                for spec in call.inputs:
+                    if spec.storage >= 0 and spec.storage not in self.placed | left_out:
+                        yield spec.storage
 
     def _homes(self, in_place: bool) -> list[int]:
         """By value: the one whose buffer it is in."""
@@ -287,6 +315,16 @@ def _scales(call: OpCall) -> bool:
     )
 
 
+def _statistics(call: OpCall, absorbed: bool) -> set[int]:
+    """Storages of statistics that are not kept; without a scale or an offset they stand for one."""
+    pairs = (("running_var", "weight"), ("running_mean", "bias"))
+    return {
+        call.args[kept].storage
+        for kept, instead in pairs
+        if kept in call.args and (absorbed or call.get(instead) is not None)
+    }
+
+
 def _folds(call: OpCall, maker: OpCall, fusion: Fusion) -> bool:
     if _rule_name(call) in fusion.activations:
         after = fusion.after
@@ -316,7 +354,7 @@ def _step(node: _Node, reads: tuple[int, ...], writes: tuple[int, ...]) -> Step:
         elementwise=_is_elementwise(call),
         depthwise=convolution and convolution_kind(call) == "depthwise",
         patches=_patches(call) if convolution else 0,
-        folded=tuple(node.folded),
+        folded=tuple(call.op for call in node.folded),
     )
 
 

@@ -10,7 +10,8 @@ ACTIVATIONS = frozenset(
 )
 """Rules of the activation functions of one element: not softmax or GLU."""
 
-_WEIGHTED = frozenset({"convolution", "linear"})
+WEIGHTED = frozenset({"convolution", "linear"})
+"""Families whose weights take in a batch norm that follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ GENERAL = Fusion(ACTIVATIONS, after=None, norms_after=None)
 TFLITE = Fusion(
     activations=frozenset({"relu", "hardtanh"}),
     after=frozenset({"convolution", "linear", "pooling", "elementwise"}),
-    norms_after=_WEIGHTED,
+    norms_after=WEIGHTED,
     gated=frozenset({"silu"}),
     in_place=False,
 )
@@ -54,8 +55,8 @@ TFLITE = Fusion(
 # quick_gelu_fusion.cc makes one again; HardSwish is a function that is inlined to HardSigmoid and Mul.
 ONNXRUNTIME = Fusion(
     activations=frozenset({"relu", "hardtanh", "leaky_relu", "sigmoid", "tanh", "hardsigmoid"}),
-    after=_WEIGHTED,
-    norms_after=_WEIGHTED,
+    after=WEIGHTED,
+    norms_after=WEIGHTED,
     gated=frozenset({"hardswish"}),
     in_place=False,
 )

@@ -69,6 +69,11 @@ class Graph:
     """Buffers that the network is fed."""
     outputs: tuple[int, ...]
     """Buffers that it returns; they live to the end."""
+    held: frozenset[int] = frozenset()
+    """Storages of the record that steps read and that are the same for every input: weights, buffers, and
+    what is made of them or of nothing."""
+    absorbed: frozenset[str] = frozenset()
+    """Paths of the batch norms that are part of the weights before them wherever they run."""
 
     @cached_property
     def lifetimes(self) -> tuple[tuple[int, int], ...]:

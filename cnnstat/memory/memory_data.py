@@ -5,20 +5,21 @@ The document, with every figure in bytes where its name does not say otherwise:
     {"schema": 1,
      "subject": {"name", "spec", "source"},
      "eager": USAGE,
-     "planned": {"runtime", "dtype", "weight_bytes", "arena_bytes", "low_bytes", "high_bytes",
-                 "lower_bound_bytes", "naive_bytes", "total_bytes", "peak": {"op", "layer", "scope"},
+     "planned": {"runtime", "dtype", "weight_bytes", "constant_bytes", "arena_bytes", "low_bytes",
+                 "high_bytes", "lower_bound_bytes", "naive_bytes", "total_bytes",
+                 "peak": {"op", "layer", "scope"},
                  "alive": [{"bytes", "layer", "offset"}]},
      "training": USAGE or null,
-     "limit_bytes", "largest_batch": numbers or null,
+     "limit_bytes", "largest_batch", "safe_batch" (with room for the error): numbers or null,
      "layers": {PATH: {"output_bytes", "live_bytes"}},
      "timeline": [{"op", "phase", "live_bytes"}],
      "notes": [{"kind", "text", "hint", "where"}],
      "meta": {"inputs", "engine", "cnnstat", "torch", …}}
 
-    USAGE: {"step", "weight_bytes", "buffer_bytes", "input_bytes", "optimizer_bytes", "gradient_bytes",
-            "saved_bytes", "peak_bytes", "peak": {"op", "layer", "phase", "index"},
-            "at_peak": {"weight_bytes", "buffer_bytes", "input_bytes", "optimizer_bytes",
-                        "gradient_bytes", "saved_bytes", "other_bytes"},
+    USAGE: {"step", "weight_bytes", "buffer_bytes", "constant_bytes", "input_bytes", "optimizer_bytes",
+            "gradient_bytes", "saved_bytes", "peak_bytes", "peak": {"op", "layer", "phase", "index"},
+            "at_peak": {"weight_bytes", "buffer_bytes", "constant_bytes", "input_bytes",
+                        "optimizer_bytes", "gradient_bytes", "saved_bytes", "other_bytes"},
             "cpu": {"temporary_bytes", "peak_bytes", "peak"},
             "cuda": {"allocated_bytes", "reserved_bytes", "context_bytes", "process_bytes", "error"},
             "alive": [{"bytes", "layer", "op", "shape", "role", "phase"}]}
@@ -56,6 +57,7 @@ def memory_to_dict(report: MemoryReport) -> dict[str, Any]:
         "training": usage_to_dict(report.training) if report.training else None,
         "limit_bytes": report.limit,
         "largest_batch": report.largest_batch,
+        "safe_batch": report.safe_batch,
         "layers": {path: asdict(layer) for path, layer in report.layers.items()},
         "timeline": [
             {"op": index, "phase": phase, "live_bytes": live}
@@ -74,6 +76,7 @@ def usage_to_dict(usage: Usage) -> dict[str, Any]:
         "step": usage.step,
         "weight_bytes": usage.weights,
         "buffer_bytes": usage.buffers,
+        "constant_bytes": usage.constants,
         "input_bytes": usage.input,
         "optimizer_bytes": usage.optimizer,
         "gradient_bytes": usage.gradients,
@@ -114,6 +117,7 @@ def planned_to_dict(planned: Planned) -> dict[str, Any]:
         "runtime": plan.runtime,
         "dtype": planned.dtype,
         "weight_bytes": planned.weight_bytes,
+        "constant_bytes": planned.constant_bytes,
         "arena_bytes": plan.arena_bytes,
         "low_bytes": plan.low_bytes,
         "high_bytes": plan.high_bytes,
@@ -146,6 +150,7 @@ def memory_records(report: MemoryReport) -> Iterator[dict[str, Any]]:
     if report.limit is not None:
         yield _record("limit", "limit", report.limit)
         yield _record("limit", "largest_batch", report.largest_batch, "samples")
+        yield _record("limit", "safe_batch", report.safe_batch, "samples")
 
 
 def _usage_parts(usage: Usage) -> Iterator[tuple[str, int]]:

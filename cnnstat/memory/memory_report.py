@@ -30,12 +30,14 @@ class Planned:
     dtype: str
     """One of `DTYPES`, of weights and tensors."""
     weight_bytes: int
-    """The weights in that format, batch norm folded away."""
+    """The weights in that format, batch norm folded away where it follows a layer with weights."""
+    constant_bytes: int = 0
+    """What else is the same for every input: buffers that are read, tables of positions, masks."""
 
     @property
     def total_bytes(self) -> int:
-        """Weights and arena."""
-        return self.weight_bytes + self.plan.arena_bytes
+        """Weights, constants and arena."""
+        return self.weight_bytes + self.constant_bytes + self.plan.arena_bytes
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ class MemoryReport:
     training: Usage | None = None
     """One step of training, where one was asked for."""
     largest_batch: int | None = None
-    """Samples that fit the limit; `None`: no limit was given."""
+    """Samples that fit the limit; `None`: no limit was given, or a note says why it is not known."""
+    safe_batch: int | None = None
+    """The same with room for the error that was measured (`CONTEXT_ERROR`)."""
     limit: int | None = None
     """Bytes that were given as limit."""
     layers: Mapping[str, LayerMemory] = field(default_factory=dict)

@@ -29,12 +29,16 @@ class Step:
     @classmethod
     def of(cls, optimizer: str = "", amp: str = "", foreach: bool = False) -> Self:
         """From texts as on the command line: `"sgd?momentum=0.9"`, `"bf16"`. Raises `SpecError`."""
+        if not isinstance(optimizer, str):
+            raise SpecError(
+                f"optimizer {optimizer!r} is no text", hint="such as 'sgd?momentum=0.9' or 'adamw'"
+            )
         name, mark, query = optimizer.strip().partition("?")
         given = f"optimizer {optimizer!r}"
         options = arguments(query, given, "sgd?momentum=0.9&nesterov=true") if mark else {}
         if (optimizer or mark) and not name:
             raise SpecError(f"{given} has no name", hint="such as sgd?momentum=0.9 or adamw")
-        if amp and amp not in AUTOCAST and amp not in AUTOCAST.values():
+        if amp and (not isinstance(amp, str) or amp not in {*AUTOCAST, *AUTOCAST.values()}):
             raise SpecError(f"cannot autocast to {amp!r}", hint=f"one of: {', '.join(AUTOCAST)}")
         return cls(name.lower(), options, AUTOCAST.get(amp, amp), foreach)
 

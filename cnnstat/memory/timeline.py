@@ -14,7 +14,7 @@ from itertools import accumulate
 
 from cnnstat.record import Storage, Trace
 
-STATIC = ("weight", "buffer", "input", "optimizer")
+STATIC = ("weight", "buffer", "constant", "input", "optimizer")
 """Roles of what is there before the first operation."""
 
 

@@ -5,7 +5,7 @@ Everything is read off the record of the step on CPU tensors without data; nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cnnstat.memory.caching_allocator import CudaMemory, replay
@@ -57,7 +57,10 @@ class Usage:
     weights: int
     """Parameters, each shared one once."""
     buffers: int
-    """Buffers, such as the moving statistics of batch norm."""
+    """Buffers, such as the moving statistics of batch norm. One that is a view of a weight counts anew:
+    what runs is a copy of the model, in which it is apart."""
+    constants: int
+    """Tensors of the model's that are neither, such as plain attributes."""
     input: int
     """What the network is fed."""
     optimizer: int
@@ -82,7 +85,7 @@ class Usage:
     @property
     def static(self) -> int:
         """What is there before the first operation."""
-        return self.weights + self.buffers + self.input + self.optimizer
+        return self.weights + self.buffers + self.constants + self.input + self.optimizer
 
     @property
     def above(self) -> int:
@@ -102,6 +105,7 @@ class Usage:
         return {
             "weight": self.weights,
             "buffer": self.buffers,
+            "constant": self.constants,
             "input": self.input,
             "optimizer": self.optimizer,
             **made,
@@ -123,6 +127,7 @@ class Usage:
             step=step,
             weights=static["weight"],
             buffers=static["buffer"],
+            constants=static["constant"],
             input=static["input"],
             optimizer=static["optimizer"],
             gradients=sum(s.nbytes for s in trace.storages if s.role == "gradient"),
@@ -200,10 +205,19 @@ def by_layer(trace: Trace) -> dict[str, LayerMemory]:
             parent = path.rpartition(".")[0]
             live[parent] = max(live[path], live.get(parent, 0))
             path = parent
+    sizes = {storage.id: storage.nbytes for storage in trace.storages}
     return {
-        module.path: LayerMemory(
-            sum({spec.storage: spec.nbytes for spec in module.outputs}.values()),
-            live.get(module.path, 0),
-        )
+        module.path: LayerMemory(_held_by(module.outputs, sizes), live.get(module.path, 0))
         for module in trace.modules
     }
+
+
+def _held_by(tensors: Iterable[TensorSpec], sizes: Mapping[int, int]) -> int:
+    """Bytes of some tensors; those that share a storage take no more than that has."""
+    found: dict[int, int] = {}
+    for place, spec in enumerate(tensors):
+        # Where the storage is not known, each tensor has its own.
+        key = spec.storage if spec.storage >= 0 else -1 - place
+        nbytes = found.get(key, 0) + spec.nbytes
+        found[key] = min(nbytes, sizes.get(spec.storage, nbytes))
+    return sum(found.values())

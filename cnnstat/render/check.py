@@ -99,7 +99,7 @@ def _table(findings: list[Finding]) -> Table:
     ]
     columns = (
         Column(key="what", title=""),
-        *(Column(key=f.metric.key, title=f.metric.label, numeric=True) for f in findings),
+        *(Column(key=f.metric.key, title=f.title, numeric=True) for f in findings),
     )
     return Table(columns=columns, lines=tuple(rows))
 
@@ -127,12 +127,14 @@ def check_data(outcome: Outcome) -> dict[str, Any]:
     {"schema": 1, "status": "passed", "exceeded" or "unknown", "exit_code", "verdict", "config", "baseline",
      "checks": [{"name", "model", "level", "status", "reason", "hint", "file", "line",
                  "layers": [{"change", "before", "after"}], "explanation": [TEXT]}],
-     "findings": [{"check", "metric", "measured", "at_least", "exceeded", "baseline",
+     "findings": [{"check", "metric", "unit", "dtype", "measured", "at_least", "exceeded", "baseline",
                    "bounds": [{"rule", "given", "allowed", "over", "file", "line"}],
                    "room": {"name", "device", "needed", "available", "over", "under"} of "fits-…"}],
      "reports": [{"check", "subject", "convention", "totals", "extra", "uncounted", "meta"}],
      "update": null or {"fate", "changes", "added", "dropped"},
      "notes": [TEXT]}
+
+    A finding's numbers are all of its "unit": "count", "bytes" or "ns"; so are those of "extra", by metric.
     """
     return {
         "schema": SCHEMA,
@@ -186,6 +188,8 @@ def _finding(result: CheckResult, finding: Finding) -> dict[str, Any]:
     return {
         "check": result.name,
         "metric": finding.metric.name,
+        "unit": finding.metric.counted_in,
+        "dtype": finding.dtype or None,
         "measured": finding.measured,
         "at_least": finding.at_least,
         "exceeded": finding.exceeded,
@@ -255,4 +259,6 @@ def _records(outcome: Outcome) -> Iterator[dict[str, object]]:
                 "may_grow_to": min((b.allowed for b in grown), default=""),
                 "baseline": "" if finding is None or finding.before is None else finding.before,
                 "exceeded": finding.exceeded if finding else "",
+                "unit": finding.metric.counted_in if finding else "",
+                "dtype": finding.dtype if finding else "",
             }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from xml.sax.saxutils import escape
 
 from cnnstat.budgets.budget import CheckResult, Finding
@@ -55,32 +55,37 @@ def _notes(outcome: Outcome) -> Iterator[str]:
         yield f"  <system-out>{notes}</system-out>"
 
 
-def _cases(outcome: Outcome, result: CheckResult) -> Iterator[Case]:
+def _cases(outcome: Outcome, result: CheckResult) -> list[Case]:
     place = result.check.place
     attributes = {"file": place.file, "line": str(place.line)} if place else {}
     if result.status == "off":
-        yield Case(result.name, "off", attributes, "skipped")
-        return
+        return [Case(result.name, "off", attributes, "skipped")]
     # A warning fails nothing here either; it can be read in the output of its case.
     fails = outcome.level(result) == "error"
-    for finding in result.findings:
-        yield _of_finding(result, finding, attributes, fails)
-    if not result.findings:
+    cases = [_of_finding(result, finding, attributes, fails) for finding in result.findings]
+    if result.status == "unknown" and all(finding.exceeded for finding in result.findings):
         tag = "error" if fails else "system-out"
-        yield Case(result.name, "measure", attributes, tag, result.explain())
+        cases.append(Case(result.name, "measure", attributes, tag, result.lack))
+    if result.notes:
+        # They are of the whole check, so they stand once: where it failed, if it did.
+        failed = [n for n, case in enumerate(cases) if case.tag in _TAGS]
+        first = failed[0] if failed else 0
+        case = cases[first]
+        lines = (*case.lines, *result.notes)
+        cases[first] = replace(case, tag=case.tag or "system-out", lines=lines)
+    return cases
 
 
 def _of_finding(
     result: CheckResult, finding: Finding, attributes: dict[str, str], fails: bool
 ) -> Case:
-    if result.status == "unknown":
-        tag, lines = "error" if fails else "system-out", result.explain()
-    elif finding.exceeded:
-        tag = "failure" if fails else "system-out"
-        lines = (*finding.explain(), *result.movement_of([finding]), *result.notes)
+    moved = result.movement_of([finding])
+    if finding.exceeded:  # also where another metric of the check cannot be told
+        tag, lines = "failure" if fails else "system-out", (*finding.explain(), *moved)
+    elif result.status == "unknown":
+        tag, lines = "error" if fails else "system-out", (*result.lack, *moved)
     else:
-        lines = (*result.movement_of([finding]), *result.notes)
-        tag = "system-out" if lines else ""
+        tag, lines = "system-out" if moved else "", moved
     if finding.exceeded and finding.broken[0].rule.place:
         attributes = {**attributes, "line": str(finding.broken[0].rule.place.line)}
     return Case(result.name, finding.metric.label, attributes, tag, lines)

@@ -33,7 +33,9 @@ def check_markdown(outcome: Outcome, most: int = MOST_BYTES) -> str:
     """At most `most` bytes: where there is more, details are left out, then rows, saying how many."""
     news, quiet = _rows(outcome)
     whys, moved = _whys(outcome), _movements(outcome)
-    closed = f"{len(moved)} lists of layers and {len(quiet)} rows without news are left out"
+    closed = (
+        f"{len(moved)} lists of layers or notes and {len(quiet)} rows without news are left out"
+    )
     shorter = (
         _text(outcome, news, [*whys, *moved], quiet),
         _text(outcome, news, [*whys, f"*{closed}*"]),
@@ -116,14 +118,16 @@ def _rows(outcome: Outcome) -> tuple[list[Line], list[Line]]:
 
 def _row(outcome: Outcome, result: CheckResult, finding: Finding | None) -> Line:
     status = WORDS[result.status]
-    if finding is not None and result.status == "exceeded":
-        status = "over" if finding.exceeded else WORDS["passed"]
+    if finding is not None and finding.exceeded:
+        status = "over"  # also where another metric of the check cannot be told
+    elif finding is not None and result.status == "exceeded":
+        status = WORDS["passed"]
     if outcome.level(result) == "warn" and result.failed and status != WORDS["passed"]:
         status += " (a warning)"
     texts = {
         **(figures(finding) if finding else {}),
         "check": visible(result.name),
-        "metric": finding.metric.label if finding else "",
+        "metric": finding.title if finding else "",
         "status": status,
     }
     return Line(cells=tuple(texts.get(column.key, "") for column in _COLUMNS))
@@ -139,12 +143,15 @@ def _whys(outcome: Outcome) -> list[str]:
 
 
 def _movements(outcome: Outcome) -> list[str]:
-    """Which layers did it, for each check in what can be opened."""
-    return [
-        _details(f"{visible(result.name)}: layers", _items(lines))
-        for result in outcome.results
-        if (lines := (*result.movement, *result.notes))
-    ]
+    """Which layers did it and what to know, for each check in what can be opened."""
+    made = []
+    for result in outcome.results:
+        parts = {"layers": result.movement, "notes": result.notes}
+        held = " and ".join(name for name, lines in parts.items() if lines)
+        if held:
+            lines = (*result.movement, *result.notes)
+            made.append(_details(f"{visible(result.name)}: {held}", _items(lines)))
+    return made
 
 
 def _items(lines: Sequence[str]) -> str:

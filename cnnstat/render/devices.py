@@ -1,25 +1,21 @@
-"""Devices as documents: what each holds and does at best, how well that is known; times beside bounds."""
+"""Devices as documents: what each holds and does at best, and how well that is known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
 from cnnstat.devices.device import DTYPE_BITS, KINDS, UNVERIFIED, VERIFIED, Device, Source
-from cnnstat.devices.measured import MemoryRow, TimedRow
-from cnnstat.published.tables import read_table
 from cnnstat.render.document import Document, Figure, Text
+from cnnstat.render.figures import numeric, signed
 from cnnstat.render.table import Column, Line, Table, visible
 from cnnstat.units import grouped, short, short_bytes
 
 SCHEMA = 1
 """Version of the JSON form."""
 
-_NONE = "–"
-_SIGNS = {UNVERIFIED: "~", VERIFIED: ""}
 _KEYS = {
     "~": "~ not read in a source",
     "*": "* computed: `cnnstat devices ID` shows the rule",
@@ -90,96 +86,6 @@ def device_document(device: Device) -> Document:
     )
 
 
-def measured_document(
-    columns: Sequence[Sequence[TimedRow]], memory: Sequence[MemoryRow] = ()
-) -> Document:
-    """Published times beside the least time, a table for each column of times; then published memory."""
-    blocks: list[Text | Figure] = [
-        Text(
-            "bound: no run is faster on that device; through memory: the same, where every layer reads "
-            "and writes its tensors there. Neither is a prediction; a ratio counts all that they leave "
-            "out."
-        )
-    ]
-    for rows in filter(None, columns):
-        timing = rows[0].timing
-        table = read_table(timing.table)
-        label = next(c.label for c in table.columns if c.key == timing.column)
-        title = f"{table.text('title')} · {label} · {timing.table}"
-        blocks.append(
-            Figure(_times(rows), title=visible(title), key=f"{timing.table}-{timing.column}")
-        )
-        marks = next((row.roofline.marks for row in rows if row.roofline), {})
-        known = "; ".join(f"{name} {mark}" for name, mark in marks.items())
-        blocks.append(Text(f"{timing.device}, {timing.dtype}: {timing.assumes}", "quiet"))
-        blocks += [Text(f"its figures: {visible(known)}", "quiet")] if known else []
-        reasons = dict.fromkeys(row.reason for row in rows if row.reason)
-        blocks += [Text(f"{_NONE} {visible(reason)}", "quiet") for reason in reasons]
-    every = [row for rows in columns for row in rows]
-    if any(sign == "~" for sign in map(_bound_sign, every)):
-        blocks.append(Text("~ made of figures that were not read in a source", "quiet"))
-    if memory:
-        blocks.append(
-            Figure(_memory(memory), title="Memory on microcontrollers, 8 bits", key="mcunet")
-        )
-        blocks.append(
-            Text(
-                "bound: the tensors alive at once, depthwise convolutions in place: no plan needs less",
-                "quiet",
-            )
-        )
-        blocks += [
-            Text(f"{row.figure.name}: {visible(row.figure.source)}", "quiet") for row in memory
-        ]
-    records = tuple(map(_timed, every))
-    return Document(
-        title=("published times beside their bounds",),
-        circumstances=(f"{len(every)} times",),
-        blocks=tuple(blocks),
-        data={
-            "schema": SCHEMA,
-            "measured": list(records),
-            "memory": [
-                {
-                    "spec": row.figure.spec,
-                    "resolution": row.figure.resolution,
-                    "published_bytes": row.figure.published_kb * 1024,
-                    "bound_bytes": row.bound_bytes,
-                    "ratio": row.ratio,
-                    "source": row.figure.source,
-                }
-                for row in memory
-            ],
-        },
-        records=tuple({**r, "input": "x".join(map(str, r["input"] or ()))} for r in records),
-    )
-
-
-def _memory(rows: Sequence[MemoryRow]) -> Table:
-    """Kilobytes of 1,024 bytes, as the papers print them."""
-    return Table(
-        columns=(
-            Column(key="network", title="network", elastic=True),
-            Column(key="resolution", title="image", numeric=True),
-            Column(key="published", title="published kB", numeric=True),
-            Column(key="bound", title="bound kB", numeric=True),
-            Column(key="ratio", title="ratio", numeric=True),
-        ),
-        lines=tuple(
-            Line(
-                cells=(
-                    row.figure.name,
-                    str(row.figure.resolution),
-                    f"{row.figure.published_kb:,}",
-                    f"{row.bound_bytes / 1024:,.1f}",
-                    f"{row.ratio:.3f}",
-                )
-            )
-            for row in rows
-        ),
-    )
-
-
 # ---- the list
 
 
@@ -190,21 +96,21 @@ def _table(devices: Sequence[Device], kind: str) -> Table:
         return lambda device: _short(device, key)
 
     cells: list[tuple[Column, _Cell]] = [
-        (Column(key="id", title="id", elastic=True), lambda device: visible(device.id)),
+        (Column(key="id", title="id"), lambda device: visible(device.id)),
         (Column(key="name", title="name", priority=5), lambda device: visible(device.name)),
-        (_numeric("year", "year", 10), lambda device: str(device.year or "")),
+        (numeric("year", "year", 10), lambda device: str(device.year or "")),
     ]
     if kind == "mcu":
-        cells.append((_numeric("ram_bytes", "RAM"), size("ram_bytes")))
-        cells.append((_numeric("flash_bytes", "flash"), size("flash_bytes")))
+        cells.append((numeric("ram_bytes", "RAM"), size("ram_bytes")))
+        cells.append((numeric("flash_bytes", "flash"), size("flash_bytes")))
     else:
-        cells.append((_numeric("memory_bytes", "memory"), size("memory_bytes")))
+        cells.append((numeric("memory_bytes", "memory"), size("memory_bytes")))
     cells += [
-        (_numeric("app_bytes", "one app", 20), size("app_bytes")),
-        (_numeric("bandwidth", "bandwidth", 60), size("bandwidth")),
-        (_numeric("fp32", "fp32"), size("fp32")),
-        (_numeric("fp16", "fp16/bf16"), _half),
-        (_numeric("int8", "int8"), size("int8")),
+        (numeric("app_bytes", "one app", 20), size("app_bytes")),
+        (numeric("bandwidth", "bandwidth", 60), size("bandwidth")),
+        (numeric("fp32", "fp32"), size("fp32")),
+        (numeric("fp16", "fp16/bf16"), _half),
+        (numeric("int8", "int8"), size("int8")),
     ]
     texts = [(column, [cell(device) for device in devices]) for column, cell in cells]
     texts = [(column, column_texts) for column, column_texts in texts if any(column_texts)]
@@ -216,10 +122,6 @@ def _table(devices: Sequence[Device], kind: str) -> Table:
     )
 
 
-def _numeric(key: str, title: str, priority: int = 100) -> Column:
-    return Column(key=key, title=title, numeric=True, priority=priority)
-
-
 def _half(device: Device) -> str:
     return _short(device, "fp16") or _short(device, "bf16")
 
@@ -228,7 +130,7 @@ def _short(device: Device, name: str) -> str:
     """`~3.35 TB/s`: the sign says how well it is known."""
     if name not in device.figures:
         return ""
-    return _SIGNS.get(device.mark(name), "*") + _values(device, name)[0]
+    return signed(device, name) + _values(device, name)[0]
 
 
 # ---- one device
@@ -273,48 +175,6 @@ def _source(number: int, source: Source) -> str:
     return visible(f"[{number}] {source.title}{read}" + (f": {source.url}" if source.url else ""))
 
 
-# ---- times
-
-
-def _times(rows: Sequence[TimedRow]) -> Table:
-    columns = (
-        Column(key="name", title="network", elastic=True),
-        _numeric("published", "published ms"),
-        _numeric("bound", "bound ms"),
-        _numeric("ratio", "ratio"),
-        _numeric("layered", "through memory ms", 20),
-        Column(key="limit", title="limit", priority=10),
-    )
-    limits = {True: "memory", False: "arithmetic", None: ""}
-    lines = (
-        Line(
-            cells=(
-                visible(row.name),
-                f"{row.published_ms:,f}" + ("" if row.verified else "?"),
-                _bound_sign(row) + _ms(row.bound_ms),
-                f"{row.ratio:.1f}" if row.ratio is not None else _NONE,
-                _bound_sign(row) + _ms(row.layered_ms),
-                limits[row.roofline.memory_bound if row.roofline else None],
-            )
-        )
-        for row in rows
-    )
-    return Table(columns=columns, lines=tuple(lines))
-
-
-def _bound_sign(row: TimedRow) -> str:
-    marks = row.roofline.marks.values() if row.roofline and row.bound_ms is not None else ()
-    if UNVERIFIED in marks:
-        return "~"
-    return "*" if any(mark != VERIFIED for mark in marks) else ""
-
-
-def _ms(value: float | None) -> str:
-    if value is None:
-        return _NONE
-    return f"{value:,.2f}" if value < 10 else f"{value:,.1f}"
-
-
 # ---- as data
 
 
@@ -356,29 +216,3 @@ def _record(device: Device) -> Mapping[str, object]:
         "unverified": " ".join(device.unverified),
         "derived": " ".join(device.derived),
     }
-
-
-def _timed(row: TimedRow) -> dict[str, Any]:
-    bound = row.roofline
-    return {
-        "table": row.timing.table,
-        "column": row.timing.column,
-        "row": row.row,
-        "name": row.name,
-        "input": list(row.input) if row.input else None,
-        "device": row.timing.device,
-        "dtype": row.timing.dtype,
-        "published_ms": _number(row.published_ms),
-        "verified": row.verified,
-        "bound_ms": row.bound_ms,
-        "layered_ms": row.layered_ms,
-        "ratio": row.ratio,
-        "memory_bound": bound.memory_bound if bound else None,
-        "bound_verified": _bound_sign(row) == "" if bound else None,
-        "assumes": row.timing.assumes,
-        "reason": row.reason,
-    }
-
-
-def _number(value: Decimal) -> int | float:
-    return int(value) if value == value.to_integral_value() else float(value)

@@ -21,6 +21,9 @@ class Text:
     """Display text without line breaks."""
     role: Literal["plain", "quiet", "formula", "warning"] = "plain"
     """How it is meant; a formula is never escaped word by word nor set in italics."""
+    about: tuple[tuple[str, str], ...] = ()
+    """Figures and columns, by their keys, that it explains: a terminal leaves it out where it has room for
+    none of them. `()`: it explains more than these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from cnnstat.devices.device import UNVERIFIED, VERIFIED, Device
 from cnnstat.devices.fitting import Fit
 from cnnstat.devices.roofline import Roofline
 from cnnstat.devices.rooms import DOES_NOT_FIT, FITS, TIGHT, UNKNOWN
 from cnnstat.memory.scaling import MOST
-from cnnstat.units import grouped
+from cnnstat.render.figures import NONE, sign_of, signed
+from cnnstat.units import grouped, short_seconds
 
-NONE = "–"
 WORDS = {FITS: "fits", TIGHT: "tight", DOES_NOT_FIT: "does not fit", UNKNOWN: NONE}
 """The verdicts as they are shown."""
 
@@ -40,33 +37,4 @@ def bound_text(fit: Fit) -> str:
     if roofline is None or (least := least_seconds(roofline)) is None:
         return NONE
     half = "a" if roofline.bandwidth is None else "m" if roofline.rate is None else ""
-    return sign_of(roofline) + seconds_text(least) + (f" {half}" if half else "")
-
-
-def seconds_text(seconds: float | None) -> str:
-    """Four digits: `14.42 ms`."""
-    if seconds is None:
-        return NONE
-    if not seconds:
-        return "0 s"
-    scale, unit = next(
-        (pair for pair in ((1, "s"), (1e3, "ms"), (1e6, "µs")) if seconds * pair[0] >= 1),
-        (1e9, "ns"),
-    )
-    value = seconds * scale
-    return f"{value:.{max(0, 4 - len(str(int(value))))}f} {unit}"
-
-
-def signed(device: Device, figure: str) -> str:
-    """`~` for a figure that was not read in a source, `*` for a computed one."""
-    return _worst([device.mark(figure)])
-
-
-def sign_of(roofline: Roofline) -> str:
-    """The sign of the rate and the bandwidth that a time is made of."""
-    return _worst(roofline.marks.values())
-
-
-def _worst(marks: Iterable[str]) -> str:
-    found = list(marks)
-    return "~" if UNVERIFIED in found else "*" if any(mark != VERIFIED for mark in found) else ""
+    return sign_of(roofline) + short_seconds(least) + (f" {half}" if half else "")

@@ -7,19 +7,11 @@ from collections.abc import Iterator
 from cnnstat.devices.device import VERIFIED
 from cnnstat.devices.fitting import LARGEST_IMAGE, Fit
 from cnnstat.devices.roofline import LayerBound, Roofline
-from cnnstat.devices.rooms import DOES_NOT_FIT, TIGHT
-from cnnstat.render.fit_cells import (
-    NONE,
-    WORDS,
-    batch_text,
-    bound_text,
-    least_seconds,
-    seconds_text,
-    sign_of,
-    signed,
-)
+from cnnstat.devices.rooms import DOES_NOT_FIT, FILE, TIGHT
+from cnnstat.render.figures import NONE, sign_of, signed
+from cnnstat.render.fit_cells import WORDS, batch_text, bound_text, least_seconds
 from cnnstat.render.table import Column, Line, Table, visible
-from cnnstat.units import grouped, percent, short, short_bytes
+from cnnstat.units import grouped, percent, short, short_bytes, short_seconds
 
 _NOTHING = (
     "none of these alone: fewer bits, a quarter of the width, smaller images, a smaller batch"
@@ -47,17 +39,19 @@ def _memory(fit: Fit) -> Iterator[tuple[str, str, str]]:
     if fit.estimator is None or fit.demand is None:
         return
     demand, device = fit.demand, fit.device
+    trains = not fit.step.startswith("inference")
+    kept = "weights, buffers and optimizer state" if trains else "weights and buffers"
     for room in fit.rooms:
-        sizes = {"weights": demand.weights, "tensors": demand.working, "software": demand.overhead}
+        sizes = {kept: demand.weights, "tensors": demand.working, "software": demand.overhead}
         if room.name != "memory":
-            sizes.pop("weights")
+            sizes.pop(kept)
         parts = ", ".join(f"{name} {short_bytes(size)}" for name, size in sizes.items() if size)
         if room.name == "flash":
-            parts = "weights; the program itself takes some more"
+            parts = f"{kept}; the program itself takes some more"
         yield f"{room.name} needed", short_bytes(room.needed), parts
-        if room.name != "flash":
-            margin = f"+{short_bytes(room.over)}" if room.over else short_bytes(0)
-            yield "margin", margin, f"{fit.estimator.evidence} ({fit.estimator.what})"
+        by = FILE if room.name == "flash" else fit.estimator
+        margin = f"+{short_bytes(room.over)}" if room.over else short_bytes(0)
+        yield "margin", margin, f"{by.evidence} ({by.what})"
         note = device.app_note if room.figure == "app_bytes" else ""
         known = device.mark(room.figure)
         how = "; ".join(text for text in (note, known if known != VERIFIED else "") if text)
@@ -81,7 +75,7 @@ def _most(fit: Fit) -> Iterator[tuple[str, str, str]]:
             f"{side}×{side}{more}" if fit.largest_resolution else "none",
             "pixels, in steps of 32",
         )
-    if fit.verdict in (TIGHT, DOES_NOT_FIT):
+    if fit.verdict in (TIGHT, DOES_NOT_FIT) and not fit.reason:
         remedies = "; ".join(fit.remedies) or _NOTHING
         yield "what would fit", "", remedies
 
@@ -98,16 +92,17 @@ def _time(fit: Fit) -> Iterator[tuple[str, str, str]]:
             "arithmetic": roofline.arithmetic_seconds,
             "weights, input and output": roofline.memory_seconds,
         }
-        parts = ["a lower bound, never a prediction: no run is faster", limit]
+        at = "" if roofline.dtype == fit.dtype else f", were all of it in {roofline.dtype}"
+        parts = [f"a lower bound, never a prediction: no run is faster{at}", limit]
         parts += [
-            f"{name} {seconds_text(took)}" for name, took in halves.items() if took is not None
+            f"{name} {short_seconds(took)}" for name, took in halves.items() if took is not None
         ]
         yield "bound", bound_text(fit), "; ".join(part for part in parts if part)
     if roofline.layered_seconds is not None:
         bound = sum(layer.memory_bound is True for layer in roofline.layers)
         yield (
             "layer by layer",
-            sign_of(roofline) + seconds_text(roofline.layered_seconds),
+            sign_of(roofline) + short_seconds(roofline.layered_seconds),
             f"at least, where every layer reads and writes its tensors in memory; {bound} of "
             f"{len(roofline.layers)} layers are memory-bound",
         )
@@ -155,6 +150,6 @@ def _layer(layer: LayerBound, whole: float | None, sign: str) -> tuple[str, ...]
         short_bytes(layer.traffic),
         NONE if layer.intensity is None else f"{layer.intensity:.1f}",
         limit,
-        NONE if layer.seconds is None else sign + seconds_text(layer.seconds),
+        NONE if layer.seconds is None else sign + short_seconds(layer.seconds),
         share,
     )

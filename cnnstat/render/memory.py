@@ -33,6 +33,7 @@ _PARTS = {
     "saved": ("░", "saved for backward"),
     "other": ("▚", "other tensors"),
     "buffer": ("▪", "buffers"),
+    "constant": ("▬", "other constants"),
     "input": ("▫", "input"),
 }
 """The parts of `Usage.at_peak`: how each is drawn, and what it is called."""
@@ -243,17 +244,23 @@ def _explained(rows: Sequence[tuple[str, int, str]], total: str = "") -> Table:
 
 
 def _limit(report: MemoryReport) -> Iterator[Text]:
-    if report.limit is None or report.largest_batch is None:
+    if report.limit is None:
         return
     room, batch = short_bytes(report.limit), report.largest_batch
+    if batch is None:
+        yield Text(f"Largest batch whose CUDA process fits {room}: not known; see the notes")
+        return
     step = "a training step" if report.training else "inference"
     if not batch:
         yield Text(f"Not one sample: {step} at batch 1 takes more than {room} on CUDA", "warning")
         return
     more = " or more" if batch >= MOST_SAMPLES else ""
+    spare = ""
+    if report.safe_batch is not None and not more:
+        safe = grouped(report.safe_batch)
+        spare = f"; with {_WITHIN} to spare, the error that was measured in training, {safe}"
     yield Text(
-        f"Largest batch whose CUDA process fits {room}: {grouped(batch)}{more}, for {step}. An estimate: "
-        f"it may be {_WITHIN} off, so leave that much room."
+        f"Largest batch whose CUDA process fits {room}: {grouped(batch)}{more}, for {step}{spare}."
     )
 
 
@@ -264,18 +271,30 @@ def _planned_blocks(planned: Planned) -> Iterator[Text | Figure]:
     plan, dtype = planned.plan, planned.dtype
     band = plan.low_bytes != plan.high_bytes
     arena = f"between {grouped(plan.low_bytes)} and {grouped(plan.high_bytes)}, by what is fused"
+    about = "buffers that are read, and tables and masks made without the input"
+    constants = [(f"constants in {dtype}", planned.constant_bytes, about)] * bool(
+        planned.constant_bytes
+    )
     rows = [
         ("arena", plan.arena_bytes, arena if band else "one piece of memory for all tensors"),
-        (f"weights in {dtype}", planned.weight_bytes, "batch norm folded away"),
+        (f"weights in {dtype}", planned.weight_bytes, "batch norm folded away where it can be"),
+        *constants,
         ("total", planned.total_bytes, ""),
     ]
     title = f"Inference as planned, {plan.runtime} in {dtype}: {short_bytes(planned.total_bytes)}"
     yield Figure(_explained(rows, "total"), title=title, key="plan")
-    saved = percent(plan.naive_bytes - plan.arena_bytes, plan.naive_bytes)
+    saved = plan.naive_bytes - plan.arena_bytes
+    share = f" (saved: {percent(saved, plan.naive_bytes)})" if saved > 0 else ""
     yield Text(
         f"lower bound {grouped(plan.lower_bound_bytes)}: no placement of these tensors needs less; naive sum "
-        f"{grouped(plan.naive_bytes)}: no two of them share memory (saved: {saved})"
+        f"{grouped(plan.naive_bytes)}: no two of them share memory{share}"
     )
+    gaps = plan.arena_bytes - plan.lower_bound_bytes
+    if gaps > 0:
+        yield Text(
+            f"{grouped(gaps)} of the arena are gaps: the planner placed tensors of other moments so that "
+            "what is alive at the fullest one does not lie side by side"
+        )
     yield Text(f"{plan.runtime}: {RUNTIMES[plan.runtime]}", "quiet")
     columns = (
         Column(key="layer", title="alive there", elastic=True),

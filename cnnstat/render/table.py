@@ -144,7 +144,9 @@ class Table:
         return self.total() - max(self.widths()[0] - _SHORTEST_OF_ALL, 0)
 
     def _shortened(self, room: int) -> Table:
-        natural = self.widths()[0] if self.columns and self.columns[0].elastic else 0
+        if not self.columns or not self.columns[0].elastic:
+            return self
+        natural = self.widths()[0]
         target = natural - max(self.total() - room, 0)
         if target >= natural:
             return self

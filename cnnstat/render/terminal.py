@@ -179,7 +179,15 @@ def document_lines(document: Document, room: int | None) -> list[list[Part]]:
     lines = _joined(list(document.title), room, "bold", "")
     lines += _joined(list(document.circumstances), room, "dim", "dim")
     before: Text | Figure | None = None
+    shown = {
+        (block.key, column.key)
+        for block in document.blocks
+        if isinstance(block, Figure)
+        for column in block.table.fit(room).columns
+    }
     for block in document.blocks:
+        if isinstance(block, Text) and block.about and shown.isdisjoint(block.about):
+            continue
         # Paragraphs of one kind stand together; everything else has a line of air before it.
         together = (
             isinstance(block, Text) and isinstance(before, Text) and block.role == before.role

@@ -29,7 +29,7 @@ from cnnstat.trace.isolation import isolated
 from cnnstat.trace.meta import NeedsValues
 from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack, is_lazy, tensors_of
 from cnnstat.trace.recorder import Recorder
-from cnnstat.trace.step import autocast, primed_optimizer, state_of
+from cnnstat.trace.step import autocast, primed_optimizer, state_of, without_gradient
 from cnnstat.trace.twin import in_place
 
 ENGINES = ("meta", "fake", "cpu")
@@ -208,6 +208,7 @@ class _Run:
                         p.grad for p in self.model.parameters() if p.grad is not None
                     )
             if optimizer is not None:
+                recorder.absent(without_gradient(optimizer))
                 recorder.phase, recorder.scope_of_gradient = "optimizer", str
                 with recorder:
                     optimizer.step()
@@ -298,6 +299,10 @@ def _failure(failed: _Failed, inputs: Inputs, expected: Inputs | None) -> TraceE
     if isinstance(error, _ABOUT_INPUTS):
         own = expected is not None and expected != inputs
         hint = f"its own input is {expected}" if own else "is this the input that it expects? (-i)"
+    if _ONE_VALUE in str(error):
+        hint = (
+            "batch norm in training needs more than one value a channel: try a larger batch (-b 2)"
+        )
     return TraceError(
         f"forward failed{where} with input {inputs or 'as given'}: {_told(error)}{_place(error)}",
         hint=hint,
@@ -306,6 +311,9 @@ def _failure(failed: _Failed, inputs: Inputs, expected: Inputs | None) -> TraceE
 
 _ABOUT_INPUTS = (IndexError, RuntimeError, TypeError, ValueError)
 """What a wrong input makes torch raise; other exceptions are about the model's code."""
+
+
+_ONE_VALUE = "Expected more than 1 value per channel when training"
 
 
 def _told(error: BaseException) -> str:

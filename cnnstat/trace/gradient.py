@@ -47,6 +47,6 @@ class GradientScopes:
         if not outputs:
             raise TraceError(
                 "there is no backward pass: no output depends on a trainable parameter",
-                hint="leave out --backward",
+                hint="leave out --backward, --train and --optimizer",
             )
         torch.autograd.backward(outputs, [torch.ones_like(tensor) for tensor in outputs])

@@ -7,7 +7,7 @@ tensors below, or to the CPU.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -41,6 +41,9 @@ WHOLE = frozenset(
 """Composite operations that are recorded as they were called; all others as what they are made of."""
 
 _DROPOUT = frozenset(op for op in WHOLE if "dropout" in op)
+
+_JUST_MADE = frozenset({"aten.lift", "aten.lift_fresh", "aten.lift_fresh_copy"})
+"""What `torch.tensor` hands its result to: nobody saw it being made."""
 
 
 class Recorder(TorchDispatchMode):
@@ -113,6 +116,17 @@ class Recorder(TorchDispatchMode):
                 self.storages[spec.storage] = replace(known, born=-1, role=known.role or role)
         return specs
 
+    def _there_before(self, numbers: Iterable[int]) -> None:
+        """What forward reads and nothing made: a tensor that is a plain attribute, say."""
+        for number in numbers:
+            self.storages[number] = replace(self.storages[number], born=-1, role="constant")
+
+    def absent(self, tensors: Any) -> None:
+        """Say that these tensors, described as there before, are not there after all."""
+        for spec in map(self.describe, tensors):
+            if spec.storage >= 0:
+                self.storages[spec.storage] = replace(self.storages[spec.storage], nbytes=0)
+
     def gradients(self, tensors: Any) -> None:
         """Say that these tensors, made on the way, are gradients of weights."""
         for spec in map(self.describe, tensors):
@@ -146,7 +160,10 @@ class Recorder(TorchDispatchMode):
             if result is not NotImplemented:
                 return result
         # Described first: an in-place operation may change its arguments.
+        known = len(self.storages)
         described = self._arguments(facts, args, kwargs)
+        if self.phase == "forward" and facts.name not in _JUST_MADE:
+            self._there_before(range(known, len(self.storages)))
         if facts.name in _DROPOUT and not args[2]:
             result = args[0]  # not in training: its input itself, which its schema does not say
         elif self._meta is not None:
@@ -195,8 +212,14 @@ class Recorder(TorchDispatchMode):
         if isinstance(value, torch.dtype):
             return _dtype(value)[0]
         if isinstance(value, torch.ScriptObject) and hasattr(value, "unpack"):
-            return self._plain(value.unpack())  # packed weights of quantised layers
+            return self._unpacked(value.unpack())
         return str(value)
+
+    def _unpacked(self, value: Any) -> Any:
+        """Packed weights of quantised layers, in no storage: they are unpacked to be looked at alone."""
+        if isinstance(value, torch.Tensor):
+            return TensorSpec(tuple(value.shape), *_dtype(value.dtype))
+        return tuple(map(self._unpacked, value)) if isinstance(value, tuple) else self._plain(value)
 
     def _share(self, base: Any, views: Any) -> None:
         """Give views the number of what they are views of.

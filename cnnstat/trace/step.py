@@ -54,6 +54,13 @@ def primed_optimizer(step: Step, model: nn.Module) -> torch.optim.Optimizer:
     return optimizer
 
 
+def without_gradient(optimizer: torch.optim.Optimizer) -> Iterator[torch.Tensor]:
+    """Take the state away of weights that have no gradient, which torch skips; every tensor of it."""
+    for weight in [w for w in optimizer.state if w.grad is None]:
+        state = optimizer.state.pop(weight)
+        yield from (value for value in state.values() if isinstance(value, torch.Tensor))
+
+
 def state_of(optimizer: torch.optim.Optimizer) -> Iterator[torch.Tensor]:
     """Every tensor of an optimizer's state."""
     for state in optimizer.state.values():

@@ -11,6 +11,7 @@ from cnnstat.budgets.baseline import Baseline, Entry, read_baseline
 from cnnstat.budgets.budget import CheckResult, evaluate, evaluate_check
 from cnnstat.budgets.config import read_config
 from cnnstat.budgets.limits import Check, Fits, Growth, Limit, Place, Target, metric_named
+from cnnstat.budgets.outcome import Outcome
 from cnnstat.budgets.target import Room, estimates
 from cnnstat.errors import ConfigError
 from cnnstat.report import Note, Report
@@ -90,6 +91,32 @@ def test_the_least_time_is_at_least_that_where_operations_are_missing() -> None:
     assert (result.status, result.findings[0].at_least) == ("unknown", True)
     result = evaluate(replace(unknown(), extra={"arena": 7}), {"arena": 9})
     assert not result.findings[0].at_least
+
+
+def test_a_part_of_the_least_time_exceeds_a_limit_and_never_passes_one() -> None:
+    note = Note("roofline", "no bandwidth is known for my-board; its arithmetic alone takes 9 ns")
+    report = replace(normal(), notes=(note,))
+
+    def held(most: str, *growth: Growth) -> CheckResult:
+        check = Check(name="a", model="a", limits=(Limit.of("roofline", most),), growth=growth)
+        entry = Entry({"roofline": 1})
+        return evaluate_check(check, report, entry, floors={"roofline": 9})
+
+    result = held("8 ns")
+    assert (result.status, result.notes[0]) == ("exceeded", note.text)
+    assert result.explain()[0] == "roofline over by at least 1 ns (9 ns > 8 ns): max.roofline 8 ns"
+    for most in ("9 ns", "1 s"):
+        result = held(most, Growth.of("roofline", "0%"))
+        assert (result.status, result.reason) == ("unknown", note.text)
+        assert result.findings[0].at_least
+
+
+def test_what_is_exceeded_is_said_where_something_else_cannot_be_told() -> None:
+    result = evaluate(normal(), {"peak-memory": "1 T", "params": 1}, name="a")
+    outcome = Outcome(results=(result,))
+    assert outcome.code == 2
+    assert outcome.verdict() == "1 of 1 check cannot be told: a (params exceeded)."
+    assert any(line.startswith("params over by ") for line in result.why)
 
 
 # Against a baseline

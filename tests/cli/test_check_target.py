@@ -108,7 +108,7 @@ def test_vgg16_does_not_fit_the_first_pixel_and_mobilenet_does() -> None:
     assert done.returncode == 1
     assert "memory with margin over by" in done.stdout
     assert "of pixel-1): --fits" in done.stdout
-    assert "pixel-1 in fp32: does-not-fit, by an estimate: 552.3 MiB of memory" in done.stdout
+    assert "pixel-1 in fp32: does not fit, by an estimate: 552.3 MiB of memory" in done.stdout
     done = installed("mobilenet_v2", "--device", "pixel-1", "--fits", "--max-roofline", "20ms")
     assert (done.returncode, done.stderr) == (0, "")
     assert "pixel-1 in fp32: fits, by an estimate" in done.stdout
@@ -148,6 +148,42 @@ def test_a_configuration_with_a_device_of_its_own(check: Run) -> None:
     done = check()
     assert done.code == 1
     assert "roofline over by 1 ns (17,856 ns > 17,855 ns): max.roofline 17855 ns" in done.out
+
+
+def test_a_board_whose_ram_is_not_known(check: Run) -> None:
+    board = '[devices.b]\nname = "b"\nkind = "mcu"\nmemory_bytes = "2MiB"\nflash_bytes = "{}"\n'
+    Path("cnnstat.toml").write_text(board.format("1MiB"))
+    done = check(*LITTLE, "--device", "b", "--fits")
+    assert done.code == 2 and "cannot tell: no RAM of b is known" in done.out
+    # The weights alone are too many: 248 bytes.
+    Path("cnnstat.toml").write_text(board.format("247 B"))
+    done = check(*LITTLE, "--device", "b", "--fits")
+    assert done.code == 1 and "flash with margin over by" in done.out
+
+
+def test_a_part_of_the_least_time_is_enough_to_exceed(check: Run) -> None:
+    # 17,856 operations at the rate of a board whose bandwidth nobody knows.
+    board = (
+        '[devices.b]\nname = "b"\nkind = "sbc"\nmemory_bytes = "1MiB"\nrates = { fp32 = "1 G" }\n'
+    )
+    Path("cnnstat.toml").write_text(board)
+    done = check(*LITTLE, "--device", "b", "--max-roofline", "17855ns")
+    assert done.code == 1
+    assert "roofline over by at least 1 ns" in done.out
+    assert "no bandwidth is known for b; its arithmetic alone takes 17.86 µs" in done.out
+    done = check(*LITTLE, "--device", "b", "--max-roofline", "17856ns", "--max-params", 1)
+    assert done.code == 2
+    assert "cannot tell: no bandwidth is known for b" in done.out
+    assert "[devices.my-board] of cnnstat.toml" in done.out
+    assert "params over by 247" in done.out
+    assert done.out.rstrip().endswith("cannot be told: net.py:Net (params exceeded).")
+
+
+def test_the_help_is_in_sentences(check: Run) -> None:
+    text = " ".join(check("--help").out.replace("│", " ").split())
+    assert "At most this many parameters." in text
+    assert "At most this much time on the device, by a bound that no run can beat." in text
+    assert "No more" not in text
 
 
 def test_a_device_of_the_project_serves_the_command_line_too(check: Run) -> None:
@@ -199,6 +235,10 @@ def test_every_format_shows_them(check: Run) -> None:
     for name in ("markdown", "github", "junit"):
         assert "peak memory over by 1 B" in texts[name]
         assert "never measured" in texts[name]  # what the estimate is worth
+    assert texts["junit"].count("never measured") == 1
+    assert [found[name]["unit"] for name in ("roofline", "arena")] == ["ns", "bytes"]
+    assert (found["peak-memory"]["dtype"], found["arena"]["dtype"]) == ("fp32", "fp32")
+    assert "roofline,17856,17856,,,False,ns,fp32" in texts["csv"]
     cases = {case.get("name"): case for case in ET.fromstring(texts["junit"]).iter("testcase")}
     assert set(cases) == {"peak memory", "arena", "roofline", "memory with margin"}
     assert cases["memory with margin"].find("failure") is not None

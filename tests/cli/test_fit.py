@@ -72,6 +72,13 @@ def test_json_with_layers(run: Run) -> None:
     assert sum(layer["seconds"] for layer in layers) == pytest.approx(result["layered_seconds"])
 
 
+def test_csv_with_layers_has_a_row_for_each_layer(run: Run) -> None:
+    done = run("fit", "squeezenet1_1", "--device", "h100", "--layers", "-f", "csv")
+    rows = list(csv.DictReader(io.StringIO(done.out)))
+    assert [row["path"] for row in rows[:2]] == ["features.0", "features.1"]
+    assert {row["device"] for row in rows} == {"h100"} and all(row["seconds"] for row in rows)
+
+
 def test_csv_has_a_row_for_each(run: Run) -> None:
     done = run("fit", "squeezenet1_1", "-f", "csv", "--kind", "mcu", "--kind", "phone")
     rows = list(csv.DictReader(io.StringIO(done.out)))
@@ -122,6 +129,34 @@ def test_devices_of_ones_own(run: Run, tmp_path: Path) -> None:
     assert done.code == 0 and "small-board" in output.read_text()
 
 
+def test_autocast_is_shown(run: Run) -> None:
+    done = run("fit", "resnet18", "--device", "h100", "--amp", "bf16", "--width", 120)
+    assert "inference, autocast to bfloat16, batch 1" in done.out
+    assert "no run is faster, were all of it in bf16" in done.out and "7.064 µs" in done.out
+    assert "measured for training in fp32 on an A100" in done.out
+    done = run("fit", "resnet18", "--kind", "gpu", "--kind", "phone", "--amp", "bf16")
+    assert (
+        "without an answer: pixel-1" in done.out
+        and "are assumed for the others" in done.out.replace("\n", " ")
+    )
+
+
+def test_a_memory_that_is_not_known(run: Run, tmp_path: Path) -> None:
+    path = boards(tmp_path)
+    path.write_text(path.read_text().replace('ram_bytes = "256KiB"\n', "", 1))
+    args = ("zoo:lenet5", "--devices", path, "--device", "small-board")
+    assert "no RAM of small-board is known" in run("fit", *args).out
+    (result,) = json.loads(run("fit", *args, "--json").out)["results"]
+    assert (result["verdict"], result["largest_batch"]) == ("unknown", None)
+    assert result["reason"] == "no RAM of small-board is known"
+
+
+def test_a_blank_runtime(run: Run, tmp_path: Path) -> None:
+    path = boards(tmp_path)
+    path.write_text(path.read_text().replace('["tflm"]', '[" "]'))
+    assert "a list of texts" in run("fit", "zoo:lenet5", "--devices", path).error
+
+
 def test_two_formats_and_a_device_twice(run: Run) -> None:
     done = run(
         *("fit", "squeezenet1_1", "--device", "h100", "--device", "H100"),
@@ -143,7 +178,11 @@ def test_two_formats_and_a_device_twice(run: Run) -> None:
         (["--optimizer", "adm"], "unknown optimizer 'adm'; did you mean adam?"),
         (["--optimizer", " "], "--optimizer is empty"),
         (["--optimizer", "sgd?speed=3"], "optimizer sgd(speed=3)"),
+        (["--amp", ""], "--amp is empty; bf16 or fp16"),
+        (["--amp", "bf16", "--device", "pixel-1"], "autocast is torch's"),
+        (["--device", ""], "no device ''"),
         (["--amp", "fp8"], "cannot autocast to 'fp8'; one of: bf16, fp16"),
+        (["--layers", "--train", "--device", "h100"], "a step of training has none"),
         (["--layers"], "--layers shows one device in detail"),
         (["--device", "h100", "--kind", "gpu"], "--device and --kind contradict each other"),
         (["-b", "0", "--device", "h100"], "batch 0: expected 1 or more"),

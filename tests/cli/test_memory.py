@@ -85,6 +85,7 @@ def test_files(run: Run, net: str, tmp_path: Path) -> None:
         (["--optimizer", "adamm"], "unknown optimizer 'adamm'; did you mean adam?"),
         (["--optimizer", "lbfgs"], "unknown optimizer 'lbfgs'"),
         (["--optimizer", ""], "--optimizer is empty"),
+        (["--amp", " "], "--amp is empty; bf16 or fp16"),
         (["--optimizer", "?lr=1"], "has no name"),
         (["--optimizer", "sgd?momentum"], "'momentum' is no argument"),
         (["--optimizer", "sgd?lr=fast"], "optimizer sgd(lr=fast)"),
@@ -152,7 +153,11 @@ def test_memory_by_layer_is_of_inference(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("text", "plain"),
-    [("▁▄█ ├forward─▲", "_:# +forward-^"), ("1×3 · ≥ 2 … 模", "1x3 - > 2 . ?"), ("█▓▒░▚", "#%=-o")],
+    [
+        ("▁▄█ ├forward─▲", "_:# +forward-^"),
+        ("1×3 · ≥ 2 … 模", "1x3 - > 2 . ?"),
+        ("█▓▒░▚▪▬▫", "#%=-o.~,"),
+    ],
 )
 def test_a_terminal_without_such_letters_gets_others(text: str, plain: str) -> None:
     assert text.encode("ascii", ERRORS) == plain.encode()

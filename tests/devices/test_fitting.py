@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnstat.devices.device import Device
-from cnnstat.devices.estimators import CUDA, LITERT, PLAN, TFLM, Estimator
+from cnnstat.devices.estimators import CUDA, LITERT, PLAN, PLAN_CUDA, TFLM, Estimator
 from cnnstat.devices.fitting import fit
 from cnnstat.devices.roofline import Roofline
 from cnnstat.devices.rooms import Demand, Room, rooms, verdict
 from cnnstat.errors import SpecError
+from cnnstat.memory.step import Step
 
 
 @dataclass
@@ -28,10 +29,15 @@ class Fake:
     least: int = 32
     spec: str = "fake"
     changes: bool = True
+    convolutional: bool = True
+    trainable_from: int = 0
+    """Pixels of a side from which it can be recorded, as a batch norm needs more than one value."""
     asked: list[int] = field(default_factory=list)
 
     def demand(self, estimator: Estimator, dtype: str, batch: int | None = None) -> Demand | None:
         if batch is not None and not self.changes:
+            return None
+        if self.resolution and self.resolution < self.trainable_from:
             return None
         self.asked.append(batch or self.batch)
         size = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}[dtype]
@@ -43,10 +49,14 @@ class Fake:
         if self.resolution is None or resolution < self.least:
             return None
         changed = {"batch": self.batch, "least": self.least, "overhead": self.overhead}
+        changed["trainable_from"] = self.trainable_from
         return Fake(self.weights, self.each, resolution=resolution, **changed)
 
     def roofline(self, device: Device, dtype: str) -> Roofline:
         return Roofline(device, dtype, 10, None, (), 5, 0, 0, True, ("no bandwidth is known",))
+
+    def notes(self, estimator: Estimator) -> tuple[str, ...]:
+        return (f"asked by {estimator.name}",)
 
 
 def phone(memory: int) -> Device:
@@ -95,6 +105,25 @@ def test_the_measured_share_on_cuda(available: int, expected: str) -> None:
     assert verdict(rooms(card, CUDA, Demand(600, 300, 100))) == expected
 
 
+def test_8_bits_are_no_way_round_a_context() -> None:
+    card = Device(id="c", name="c", kind="gpu", memory_bytes=1 << 30, runtimes=("pytorch-eager",))
+    found = fit(Fake(), card, "fp16", thorough=True)
+    assert (found.verdict, found.remedies, found.largest_batch) == ("does-not-fit", (), 0)
+
+
+def test_a_planned_network_may_be_there_twice_beside_a_context() -> None:
+    card = Device(id="c", name="c", kind="gpu", memory_bytes=8 << 30)
+    (room,) = rooms(card, PLAN_CUDA, Demand(600, 300, PLAN_CUDA.overhead))
+    assert room.over == 900 + round(0.15 * PLAN_CUDA.overhead)
+
+
+def test_structures_that_were_not_measured() -> None:
+    network = Fake(weights=400, each=400, overhead=1000, convolutional=False)
+    found = fit(network, board(2100, 4000))
+    assert found.estimator is not None and not found.estimator.measured
+    assert found.rooms[0].over == 1000 and "not measured" in found.estimator.evidence
+
+
 def test_an_app_has_what_one_app_gets() -> None:
     device = Device(id="p", name="p", kind="phone", memory_bytes=10_000, app_bytes=2000)
     (room,) = rooms(device, LITERT, Demand(100, 100))
@@ -134,9 +163,17 @@ def test_without_a_known_memory() -> None:
     assert found.reason == "no memory of m is known"
 
 
-def test_flash_alone() -> None:
-    device = Device(id="m", name="m", kind="mcu", memory_bytes=0, flash_bytes=100)
-    assert [room.name for room in rooms(device, TFLM, Demand(50, 5))] == ["flash"]
+@pytest.mark.parametrize(("known", "missing"), [("flash", "RAM"), ("ram", "flash")])
+def test_one_memory_alone_can_only_be_too_small(known: str, missing: str) -> None:
+    sizes = {f"{known}_bytes": 100}
+    device = Device(id="m", name="m", kind="mcu", memory_bytes=200, runtimes=("tflm",), **sizes)
+    found = fit(Fake(weights=40, each=40), device, thorough=True)
+    assert (found.verdict, found.rooms, found.largest_batch) == ("unknown", (), None)
+    assert found.reason == f"no {missing} of m is known"
+    found = fit(Fake(weights=4000, each=4000), device, thorough=True)
+    assert found.verdict == "does-not-fit"
+    assert [room.name.lower() for room in found.rooms] == [known]
+    assert found.reason == f"no {missing} of m is known"
 
 
 def test_the_fullest_memory_speaks() -> None:
@@ -146,7 +183,35 @@ def test_the_fullest_memory_speaks() -> None:
 
 def test_training_where_nothing_trains() -> None:
     with pytest.raises(SpecError, match="nothing trains on a microcontroller"):
-        fit(Fake(), board(1000, 1000), step="sgd")
+        fit(Fake(), board(1000, 1000), step=Step.of("sgd"))
+
+
+# ---- autocast
+
+
+def card(**rates: int) -> Device:
+    return Device(
+        id="c", name="c", kind="gpu", memory_bytes=1 << 40, rates=rates, runtimes=("pytorch-eager",)
+    )
+
+
+def test_the_least_time_under_autocast_is_in_the_format_that_it_lowers_to() -> None:
+    found = fit(Fake(), card(fp32=10, bf16=20), step=Step.of("", "bf16"))
+    assert (found.dtype, found.step) == ("fp32", "inference, autocast to bfloat16")
+    assert found.roofline is not None and found.roofline.dtype == "bf16"
+    assert found.to_dict()["roofline_dtype"] == "bf16"
+
+
+def test_no_least_time_where_autocast_is_slower() -> None:
+    """A Pascal card does fp16 at a 64th of the rate, but need not: its libraries may compute in fp32."""
+    found = fit(Fake(), card(fp32=64, fp16=1), step=Step.of("", "fp16"))
+    assert found.roofline is None
+    assert "no bound where fp16 is slower than fp32" in found.notes[-1]
+
+
+def test_notes_are_passed_on() -> None:
+    found = fit(Fake(), board(10_000, 10_000))
+    assert found.notes == ("asked by tflm",) and found.to_dict()["notes"] == ["asked by tflm"]
 
 
 # ---- the largest batch
@@ -209,6 +274,13 @@ def test_images_that_are_too_small_to_run() -> None:
     assert fit(fake, phone(64 * 64), thorough=True).largest_resolution == 0
 
 
+def test_sizes_that_cannot_be_recorded_do_not_count() -> None:
+    fake = Fake(weights=0, each=1, resolution=224, trainable_from=64)
+    assert fit(fake, phone(320 * 320), thorough=True).largest_resolution == 320
+    assert fit(fake, phone(64 * 64), thorough=True).largest_resolution == 64
+    assert fit(fake, phone(64 * 64 - 1), thorough=True).largest_resolution == 0
+
+
 def test_no_images() -> None:
     assert fit(Fake(), phone(10_000), thorough=True).largest_resolution is None
 
@@ -220,7 +292,7 @@ def test_remedies() -> None:
     assert found.verdict == "does-not-fit"
     assert found.remedies == (
         "int8",
-        "a width of about 0.35 (weights by its square, tensors in proportion)",
+        "0.35 of this width (weights by its square, tensors in proportion)",
         "images of 32×32",
     )
     roomier = fit(fake, phone(6200), thorough=True)
@@ -233,9 +305,7 @@ def test_a_narrower_network_has_smaller_structures() -> None:
     found = fit(fake, board(700, 400), thorough=True)
     # 100 + 1,000 bytes; at half the width 50 + 500, and a fifth of 500 more may be taken.
     assert found.verdict == "does-not-fit"
-    assert found.remedies == (
-        "a width of about 0.5 (weights by its square, tensors in proportion)",
-    )
+    assert found.remedies == ("0.5 of this width (weights by its square, tensors in proportion)",)
 
 
 def test_what_fits_needs_no_remedy() -> None:

@@ -8,9 +8,11 @@ import pytest
 
 from cnnstat.analysis import analyze
 from cnnstat.devices.catalogue import find
-from cnnstat.devices.measured import TIMINGS, TimedRow, Timing, timed_rows
+from cnnstat.devices.measured import TIMINGS, TimedRow, Timing, memory_rows, timed_rows
+from cnnstat.memory.folding import plan_graph
 from cnnstat.published.computing import Measured
 from cnnstat.published.tables import read_table
+from tests.memory.recorded import named
 
 REPORTS = Measured(lambda spec, input: analyze(spec, inputs=input))
 
@@ -66,3 +68,14 @@ def test_other_resolutions() -> None:
 def test_what_cannot_be_measured_says_why() -> None:
     found = rows("mobilenet_v3_table3", "p1_ms")["Mnas-small"]
     assert found.roofline is None and found.reason.startswith("MnasNet-small is described")
+
+
+def test_memory_on_microcontrollers() -> None:
+    # MCUNetV2: 16 channels of 112×112 become 96, in 8 bits; MCUNet: 8 of 72×72 become 48, less than printed.
+    found = memory_rows(lambda spec, resolution: plan_graph(named(spec, resolution)))
+    assert [(row.figure.published_kb, row.bound_bytes) for row in found] == [
+        (1372, 112 * 112 * (16 + 96)),
+        (308, 72 * 72 * (8 + 48)),
+    ]
+    assert found[0].ratio == 1
+    assert found[1].ratio == pytest.approx(1.086, abs=0.001)

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from cnnstat.budgets.config_file import read_table
 from cnnstat.budgets.config_table import ConfigTable
 from cnnstat.budgets.toml_lines import TomlLines
+from cnnstat.devices.catalogue import built_in
 from cnnstat.devices.device import Device, Source
-from cnnstat.devices.reading import devices_in_config, devices_in_file
+from cnnstat.devices.estimators import runtime_words
+from cnnstat.devices.reading import RUNTIMES, devices_in_config, devices_in_file
 from cnnstat.errors import ConfigError
 
 BOARD = '[[device]]\nid = "board"\nname = "B"\nmemory_bytes = 1000\n'
@@ -98,6 +100,12 @@ NEW = '[[device]]\nid = "n"\nname = "N"\n'
         ("[[device]]\nid = 'x'\nname = ''\nmemory_bytes = 1\n", 3, "'name' is ''; expected a text"),
         ("[[device]]\nid = 'x'\nname = \"a\\nb\"\nmemory_bytes = 1\n", 3, "not printable"),
         (NEW, 1, "device 'n' has no memory_bytes"),
+        (
+            NEW + "kind = 'mcu'\n",
+            1,
+            "'n', an mcu, has no ram_bytes and flash_bytes; expected ram_b",
+        ),
+        (NEW + "kind = 'mcu'\nram_bytes = 9\n", 1, 'no flash_bytes; expected flash_bytes = "1MiB"'),
         (NEW + "memory_bytes = 0\n", 4, "'memory_bytes' is 0; expected a size above 0"),
         (NEW + "memory_bytes = -5\n", 4, "'memory_bytes' is -5; expected a size above 0"),
         (NEW + "memory_bytes = true\n", 4, "'memory_bytes' is true; expected a size above 0"),
@@ -115,7 +123,7 @@ NEW = '[[device]]\nid = "n"\nname = "N"\n'
         (BOARD + "rates = 5\n", 5, "'rates' is 5; expected a table"),
         (BOARD + "rates = { fp32 = 0 }\n", 5, "'fp32' is 0; expected operations a second above 0"),
         (BOARD + "rates = { fp32 = true }\n", 5, "'fp32' is true; expected operations"),
-        (BOARD + "rates.fp32 = 1\nrates.fp33 = 1\n", 6, "'fp33' is no number format"),
+        (BOARD + "rates.fp32 = 1\nrates.fp33 = 1\n", 6, "'fp33' is no dtype"),
         (BOARD + "rates = { fp16_sparse = 1 }\n", 5, "is no rate: rates are dense peaks"),
         (BOARD + "[device.rates]\nint8_sparsity = 1\n", 6, "is no rate: rates are dense peaks"),
         (BOARD + "tdp_watts = '5 W'\n", 5, "'tdp_watts': '5 W' is not a count"),
@@ -149,6 +157,31 @@ def test_one_line_for_what_is_wrong(text: str, line: int, message: str) -> None:
     assert "\n" not in error.message + error.hint
 
 
+@pytest.mark.parametrize(
+    ("more", "hint"),
+    [
+        ("RAM = 1\n", "did you mean 'ram_bytes'?"),
+        ("vram = 1\n", "did you mean 'memory_bytes'?"),
+        ("flash = 1\n", "did you mean 'flash_bytes'?"),
+        ("runtime = 1\n", "did you mean 'runtimes'? expected one of name, kind"),
+        ("runtimes = ['cuda']\n", "did you mean 'pytorch-eager'? expected one of pytorch-eager, "),
+        ("runtimes = ['litert', 'Torch (2.9)']\n", "did you mean 'pytorch-eager'? "),
+        ("runtimes = ['tflite']\n", "did you mean 'litert'? "),
+        ("runtimes = ['open-vino']\n", "did you mean 'openvino'? "),
+        ("runtimes = ['vram']\n", "expected one of pytorch-eager, "),
+    ],
+)
+def test_what_is_meant(more: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=r"^boards\.toml:5: unknown (key|runtime)") as caught:
+        read(BOARD + more)
+    assert caught.value.hint.replace("id, name", "name").startswith(hint)
+
+
+def test_the_runtimes_are_those_of_the_built_in_devices() -> None:
+    assert {word for device in built_in() for word in runtime_words(device)} == set(RUNTIMES)
+    assert read(BOARD + "runtimes = ['PyTorch-Eager (ROCm)']\n")
+
+
 def test_bytes_that_are_no_text() -> None:
     Path("boards.toml").write_bytes(b"\n\xff")
     with pytest.raises(ConfigError, match=r"boards\.toml:2: not UTF-8"):
@@ -160,6 +193,7 @@ def test_bytes_that_are_no_text() -> None:
     [
         ("devices = 1\n", 1, "'devices' is 1; expected tables such as [devices.my-board]"),
         ("[devices]\nx = 1\n", 2, "'x' is 1; expected a table [devices.my-board]"),
+        ("[[device]]\nid = 'y'\n", 1, "unknown key 'device'"),
         ("[devices.x]\nid = 'y'\n", 2, "unknown key of a device 'id'"),
         ("[devices.x]\nname = 'y'\n", 1, "device 'x' has no memory_bytes"),
         ("[devices.'a b']\nname = 'y'\n", 1, "'a b' is no id"),

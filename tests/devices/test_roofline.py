@@ -109,7 +109,7 @@ def test_what_is_not_known_is_none_and_says_so() -> None:
     assert board.bound_seconds is None and board.arithmetic_seconds == 2 * 9472 / 864e6
     assert board.reasons == ("no bandwidth is known for stm32f746",)
     assert len(roofline(report, find("stm32f746"), "fp16").reasons) == 2
-    with pytest.raises(SpecError, match="unknown number format 'fp12'"):
+    with pytest.raises(SpecError, match="unknown dtype 'fp12'"):
         roofline(report, TOY, "fp12")
 
 

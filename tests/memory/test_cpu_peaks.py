@@ -131,7 +131,11 @@ def test_attention_is_what_the_processor_runs() -> None:
 
 
 def test_autocast_lowers() -> None:
-    """resnet18, batch 8: 136.5 MiB with autocast to bfloat16 against 196.3 without (training, SGD)."""
+    """resnet18, batch 8, training with SGD: live tensors of 130.7 MiB with autocast to bfloat16.
+
+    The profiler saw the allocator's peak, with what convolutions take besides: 136.5 MiB (these are 4.2 %
+    under it), and 196.3 without autocast.
+    """
     prepared = prepare("resnet18", batch=8)
     step = Step.of("sgd?momentum=0.9", "bf16")
     lowered = Usage.of(record(prepared.makers, prepared.inputs, step=step), str(step))

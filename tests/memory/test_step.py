@@ -1,6 +1,8 @@
 """Steps as people write them, and what is wrong with those that are."""
 
 import pytest
+import torch
+from torch import nn
 
 from cnnstat.analysis import prepare
 from cnnstat.errors import SpecError
@@ -70,10 +72,34 @@ def test_state_of_optimizers(optimizer: str, tensors: int, counters: int) -> Non
 
 
 def test_frozen_weights_have_neither_gradient_nor_state() -> None:
-    from torch import nn
-
     model = nn.Sequential(nn.Linear(10, 10, bias=False), nn.Linear(10, 5, bias=False))
     model[0].requires_grad_(False)
     prepared = prepare(model, (2, 10))
     usage = Usage.of(record(prepared.makers, prepared.inputs, step=Step.of("sgd?momentum=0.9")))
     assert (usage.weights, usage.gradients, usage.optimizer) == (600, 200, 200)
+
+
+class Unused(nn.Module):
+    """A layer that forward leaves out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Linear(10, 10), nn.Linear(1000, 1000)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.used(x)
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+def test_a_weight_without_gradient_has_no_state(foreach: bool) -> None:
+    model = Unused()
+    real = torch.optim.Adam(model.parameters())
+    model(torch.zeros(2, 10)).sum().backward()
+    real.step()
+    state = sum(value.nbytes for held in real.state.values() for value in held.values())
+    prepared = prepare(Unused(), (2, 10))
+    step = Step.of("adam", foreach=foreach)
+    usage = Usage.of(record(prepared.makers, prepared.inputs, step=step))
+    assert (usage.gradients, usage.optimizer) == (440, state) == (440, 888)
+    assert usage.weights == 4 * (110 + 1_001_000)
+    assert sum(usage.at_peak.values()) == usage.live.nbytes

@@ -45,7 +45,8 @@ STEP = Trace(
 def test_live_bytes_by_hand() -> None:
     # 448 are there all the time; then 400 more with each of the first three, and 40 with the last.
     assert Timeline(STEP).live == (848, 1248, 1648, 1688)
-    assert Timeline(STEP).static == {"weight": 40, "buffer": 8, "input": 400, "optimizer": 0}
+    parts = {"weight": 40, "buffer": 8, "constant": 0, "input": 400, "optimizer": 0}
+    assert Timeline(STEP).static == parts
 
 
 def test_a_storage_is_alive_until_the_operation_after_its_last_use() -> None:

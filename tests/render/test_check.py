@@ -321,6 +321,48 @@ def test_junit_has_a_case_for_each_metric() -> None:
         assert line in terminal
 
 
+def unsure(level: Level = "error") -> Outcome:
+    """One metric is exceeded for certain, one passes, and one is not known."""
+    limits: dict[str, str | int] = {"params": 1, "macs": "1 G", "arena": "1 M"}
+    return Outcome(results=(checked("a", normal(), limits, level=level),))
+
+
+def test_junit_tells_what_is_exceeded_from_what_cannot_be_told() -> None:
+    suite = ET.fromstring(check_text(unsure(), "junit", View()))[0]
+    assert [(case.get("name"), case[0].tag) for case in suite] == [
+        ("params", "failure"),
+        ("MACs", "error"),
+    ]
+    only = Outcome(results=(checked("a", normal(), {"params": 1, "arena": 1}),))
+    suite = ET.fromstring(check_text(only, "junit", View()))[0]
+    assert [(case.get("name"), case[0].tag) for case in suite] == [
+        ("params", "failure"),
+        ("measure", "error"),
+    ]
+    warned = ET.fromstring(check_text(unsure("warn"), "junit", View()))[0]
+    assert {case[0].tag for case in warned} == {"system-out"}
+
+
+def test_markdown_tells_them_apart_too() -> None:
+    rows = [line for line in check_markdown(unsure()).splitlines() if line.startswith("| a")]
+    assert [row.split("|")[-2].strip() for row in rows] == ["over", "cannot tell"]
+
+
+def test_notes_stand_once_and_under_their_name() -> None:
+    result = evaluate(
+        unknown(),
+        {"params": "1 G", "macs": 1, "flops": "1 T"},
+        uncounted=["mylib.fused", "mylib.mix"],
+        name="a",
+    )
+    text = check_text(Outcome(results=(result,)), "junit", View())
+    assert text.count(NOTE) == 1
+    (held,) = [case for case in ET.fromstring(text)[0] if NOTE in "".join(case.itertext())]
+    assert held.get("name") == "MACs"
+    assert "<summary>a: layers and notes</summary>" in check_markdown(Outcome(results=(result,)))
+    assert "<summary>a: notes</summary>" in check_markdown(allowed())
+
+
 def test_junit_is_well_formed_whatever_the_names() -> None:
     hostile = HOSTILE + "".join(map(chr, range(32))) + "\ufffe\uffff\U0001f600"
     text = check_text(mixed(hostile), "junit", View())

@@ -14,8 +14,9 @@ from cnnstat.devices.device import KINDS, Device, Source
 from cnnstat.devices.measured import TIMINGS, TimedRow
 from cnnstat.devices.roofline import roofline
 from cnnstat.render.base import FORMATS, View, renderer
-from cnnstat.render.devices import device_document, list_document, measured_document
+from cnnstat.render.devices import device_document, list_document
 from cnnstat.render.document import Document, Figure
+from cnnstat.render.measured import measured_document
 from cnnstat.render.table import width
 from tests.reports import normal
 

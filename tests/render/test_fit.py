@@ -79,7 +79,9 @@ def test_every_time_of_a_layer_has_its_mark() -> None:
     document = fit_document([fit], layers=True)
     *_, last = [block for block in document.blocks if isinstance(block, Figure)]
     assert all(cell.startswith("~") for cell in last.table.column("least"))
-    (record,) = document.records
+    assert len(document.records) == len(last.table.lines) - 1
+    record = document.records[0]
+    assert record["path"] == "features.0" and record["seconds"]
     assert record["roofline_marks"] == "fp32 unverified; bandwidth verified"
 
 
@@ -106,6 +108,58 @@ def test_names_cannot_print_into_the_document() -> None:
     for document in (fit_document([fit]), devices_document([fit]), matrix_document([fit])):
         text = renderer("table").draw(document, View())
         assert "\x1b" not in text and "\r" not in text
+
+
+def drawn(document: Document, width: int | None = 80) -> str:
+    text = renderer("table").draw(document, View(width=width))
+    return text.replace("\n", " ") if width else text
+
+
+def test_columns_without_room_are_told(fits: list[Fit]) -> None:
+    boards = [fit for fit in fits if fit.device.kind == "mcu" and fit.spec == SPECS[0]]
+    document = devices_document(boards)
+    narrow, wide = drawn(document), drawn(document, None)
+    assert "no room for dtype · largest batch" in narrow and ": --width " in narrow
+    assert "bound: no run is faster" not in narrow and "a arithmetic alone" not in narrow
+    assert "bound: no run is faster" in wide and "a arithmetic alone" in wide
+    assert "no room" not in wide and "~ made of figures" in narrow
+
+
+def test_an_id_is_never_shortened() -> None:
+    id = "a-board-with-a-long-name-that-is-copied-from-here-and-typed"
+    device = Device(id=id, name="x", kind="phone", memory_bytes=10)
+    room = Room("memory", 1, 10, "memory_bytes")
+    found = [Fit(spec, device, "fp32", rooms=(room,)) for spec in ("m", "n")]
+    for document in (devices_document(found[:1]), matrix_document(found)):
+        assert f" {id} " in drawn(document)
+
+
+def test_formats_of_one_device_are_told_apart() -> None:
+    device = find("stm32f746")
+    rooms = (Room("RAM", 1, 10, "ram_bytes"), Room("flash", 1, 10, "flash_bytes"))
+    found = [Fit("m", device, dtype, rooms=rooms) for dtype in ("fp32", "int8")]
+    assert " int8 " in drawn(devices_document(found), 60)
+
+
+def test_what_weights_are(fits: list[Fit]) -> None:
+    assert "weights and buffers " in drawn(fit_document(fits[:1]))
+    (training,) = cnnstat.fit("zoo:lenet5", "h100", optimizer="adam")
+    assert "weights, buffers and optimizer state " in drawn(fit_document([training]), 200)
+
+
+def test_both_memories_have_a_margin(fits: list[Fit]) -> None:
+    board = next(fit for fit in fits if fit.device.id == "stm32f746")
+    (figure,) = [b for b in fit_document([board]).blocks if isinstance(b, Figure)]
+    assert figure.table.column("what").count("margin") == 2
+    assert "3.9 % larger" in drawn(fit_document([board]), 200)
+
+
+def test_an_engine_has_memories_of_its_own() -> None:
+    found = cnnstat.fit(SPECS[:1], ["max78000"])
+    for document in (fit_document(found), devices_document(found), matrix_document(found)):
+        assert "max78000: the memories of its engine for networks (cnn_data, cnn_we" in quiet(
+            document
+        )
 
 
 def test_nothing_known() -> None:

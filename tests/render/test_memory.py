@@ -18,7 +18,7 @@ from cnnstat.render.memory import memory_document
 from cnnstat.render.table import width
 from cnnstat.report import Note
 
-DRAWN = "▁▂▃▄▅▆▇█▓▒░▚▪▫▲├"
+DRAWN = "▁▂▃▄▅▆▇█▓▒░▚▪▬▫▲├"
 
 
 @cache
@@ -93,13 +93,22 @@ def test_estimates_are_called_so() -> None:
     ("largest", "message"),
     [
         (0, "Not one sample: inference at batch 1 takes more than 24.00 GiB on CUDA"),
-        (715, "Largest batch whose CUDA process fits 24.00 GiB: 715, for inference."),
+        (715, "fits 24.00 GiB: 715, for inference; with 15 % to spare, the error that was"),
         (MOST_SAMPLES, "1,048,576 or more"),
+        (None, "Largest batch whose CUDA process fits 24.00 GiB: not known; see the notes"),
     ],
 )
-def test_the_largest_batch(largest: int, message: str) -> None:
-    made = replace(report(), limit=24 << 30, largest_batch=largest)
+def test_the_largest_batch(largest: int | None, message: str) -> None:
+    made = replace(report(), limit=24 << 30, largest_batch=largest, safe_batch=largest and 600)
     assert message in " ".join(text(made).split())
+
+
+def test_constants_have_a_row_where_there_are_any() -> None:
+    assert "constants" not in text(report())
+    with_some = replace(report(), planned=replace(report().planned, constant_bytes=1000))
+    shown = text(with_some)
+    assert line(shown, "constants in fp32")[0] == "1,000"
+    assert "inference as planned, greedy in fp32: 14.99 kib" in shown.lower()
 
 
 def test_many_tensors_are_not_all_listed() -> None:

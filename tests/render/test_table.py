@@ -103,3 +103,9 @@ def test_little_room_shrinks_the_indentation_of_all_lines_alike() -> None:
         assert total_width(fitted) <= room
         starts = [len(text) - len(text.lstrip()) for text in map(fitted.indented, fitted.lines)]
         assert starts == [step * n for n in range(5)]
+
+
+def test_a_first_column_that_is_not_elastic_stays_whole() -> None:
+    columns = (Column(key="id", title="id"), Column(key="note", title="note", priority=1))
+    table = Table(columns=columns, lines=(Line(cells=("an-id-to-copy", "a note")),))
+    assert table.fit(5).lines[0].cells == ("an-id-to-copy",)
