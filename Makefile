@@ -12,9 +12,9 @@ demo: $(VENV)/.run
 test: $(VENV)/.dev
 	$(BIN)/pytest -n 2 --dist worksteal
 
-# Every model of torchvision and timm; about ten minutes on two cores.
+# Every model of torchvision and timm, memory against real runs; about half an hour on two cores.
 test-all: $(VENV)/.dev
-	$(BIN)/pytest -m "slow or not slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "slow or not slow"
 
 check: format lint types imports test
 
