@@ -15,7 +15,7 @@ from cnnstat import __version__
 from cnnstat.conventions import convention_named
 from cnnstat.counting import count
 from cnnstat.errors import InputError, SpecError
-from cnnstat.inputs import Inputs, InputSpec
+from cnnstat.inputs import Inputs
 from cnnstat.memory.step import Step
 from cnnstat.memory.usage import LayerMemory, by_layer
 from cnnstat.pause import no_collection
@@ -125,7 +125,7 @@ def measure(
         convention=convention,
         notes=subject.notes,
         meta={
-            "inputs": [_input_entry(spec) for spec in fed.specs()],
+            "inputs": fed.entries(),
             "cnnstat": __version__,
             "torch": str(torch.__version__),
             **subject.versions,
@@ -198,7 +198,3 @@ def _no_input(subject: Subject) -> Inputs:
         f"{subject.spec or subject.name} does not say what input it takes",
         hint="give it: -i 1x3x224x224, or inputs=(1, 3, 224, 224)",
     )
-
-
-def _input_entry(spec: InputSpec) -> dict[str, Any]:
-    return {"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype}

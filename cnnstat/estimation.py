@@ -91,10 +91,7 @@ def estimate_memory(
                 *subject.notes,
             ),
             meta={
-                "inputs": [
-                    {"name": s.name, "shape": list(s.shape), "dtype": s.dtype}
-                    for s in prepared.inputs.specs()
-                ],
+                "inputs": prepared.inputs.entries(),
                 "engine": eager.meta["engine"],
                 "cnnstat": __version__,
                 "torch": str(torch.__version__),

@@ -11,7 +11,7 @@ from cnnstat.analysis import Prepared, prepare
 from cnnstat.counting import count
 from cnnstat.devices.catalogue import all_devices, find
 from cnnstat.devices.device import Device
-from cnnstat.devices.estimators import FORMATS, Estimator, default_format, estimator_for
+from cnnstat.devices.estimators import Estimator, default_format, estimator_for
 from cnnstat.devices.fitting import Fit
 from cnnstat.devices.fitting import fit as fit_network
 from cnnstat.devices.roofline import Roofline, roofline
@@ -24,6 +24,7 @@ from cnnstat.memory.folding import plan_graph
 from cnnstat.memory.fusion import fusion_for
 from cnnstat.memory.graph import Graph
 from cnnstat.memory.interpreter import structures
+from cnnstat.memory.memory_report import DTYPES
 from cnnstat.memory.planners import plan
 from cnnstat.memory.scaling import scaled_graph
 from cnnstat.memory.step import Step
@@ -98,8 +99,8 @@ def fit_each(
     thorough: bool | None = None,
 ) -> list[Fit]:
     """As `fit`; `named` says whether the devices were chosen one by one."""
-    if unknown := [dtype for dtype in dtypes if dtype not in FORMATS]:
-        raise SpecError(f"unknown dtype {unknown[0]!r}", hint=f"one of: {', '.join(FORMATS)}")
+    if unknown := [dtype for dtype in dtypes if dtype not in DTYPES]:
+        raise SpecError(f"unknown dtype {unknown[0]!r}", hint=f"one of: {', '.join(DTYPES)}")
     step = Step.of(optimizer, amp)
     check_optimizer(step)
     formats = [(device, dtype) for device in devices for dtype in dtypes or (None,)]
@@ -206,12 +207,7 @@ class Measured:
         return count(
             self._whole,
             {"name": subject.name, "spec": subject.spec, "source": subject.source},
-            meta={
-                "inputs": [
-                    {"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype}
-                    for spec in self._prepared.inputs.specs()
-                ]
-            },
+            meta={"inputs": self._prepared.inputs.entries()},
         )
 
     @cached_property
@@ -261,7 +257,7 @@ class Measured:
         try:
             inputs = self._prepared.inputs.with_resolution(resolution)
             sized = Measured(replace(self._prepared, inputs=inputs), self._step, self.spec, self)
-            sized._whole  # noqa: B018  (whether it runs shows when it is recorded)
+            _ = sized._whole  # whether it runs shows when it is recorded
         except CnnstatError:
             return None
         return sized
@@ -288,7 +284,7 @@ class Measured:
 
     def _as_run(self, estimator: str, dtype: str, batch: int) -> Demand | None:
         """As torch runs it: the record's storages at that batch, floats in that format."""
-        records, itemsize = self._records_for(estimator), FORMATS[dtype]
+        records, itemsize = self._records_for(estimator), DTYPES[dtype]
         own = batch == self.batch
         scaled = None if own else records.scaled_in(itemsize)
         if not own and scaled is None:
@@ -310,7 +306,7 @@ class Measured:
     def _as_planned(self, estimator: str, dtype: str, batch: int) -> Demand | None:
         """As a runtime plans it; LiteRT on phones and boards hands the work to XNNPACK, which has its own
         plan."""
-        itemsize, graph = FORMATS[dtype], self._graph(estimator)
+        itemsize, graph = DTYPES[dtype], self._graph(estimator)
         if batch != self.batch and not self._grows:
             return None
         weights = prepared_weights(self._whole, graph, itemsize).total

@@ -267,6 +267,10 @@ class Inputs:
             if _is_leaf(leaf)
         )
 
+    def entries(self) -> list[dict[str, Any]]:
+        """The specifications as plain values, as documents carry them."""
+        return [{"name": s.name, "shape": list(s.shape), "dtype": s.dtype} for s in self.specs()]
+
     def _map_lists(self, batch: int) -> Inputs:
         def repeat(argument: Any) -> Any:
             return argument[:1] * batch if isinstance(argument, list) else argument

@@ -11,9 +11,6 @@ from cnnstat.memory.caching_allocator import CONTEXT, CONTEXT_ERROR
 from cnnstat.memory.memory_report import DTYPES
 from cnnstat.units import short_bytes
 
-FORMATS = DTYPES
-"""Number formats that a network can be fitted in, and the bytes of an element."""
-
 PYTHON = 219 << 20
 """Bytes of a Python process that has imported torch 2.13 for CPUs and done nothing (measured: its resident
 set on Linux x86-64)."""
@@ -138,8 +135,8 @@ def estimator_for(device: Device, dtype: str, trains: bool = False, amp: str = "
     where no estimate of it holds, for autocast where it is not torch that runs, and for an unknown number
     format.
     """
-    if dtype not in FORMATS:
-        raise SpecError(f"unknown dtype {dtype!r}", hint=f"one of: {', '.join(FORMATS)}")
+    if dtype not in DTYPES:
+        raise SpecError(f"unknown dtype {dtype!r}", hint=f"one of: {', '.join(DTYPES)}")
     found = _usual(device, dtype, trains)
     if found.name == "cuda":
         like = device.id in _A100 and trains and dtype == "fp32" and not amp

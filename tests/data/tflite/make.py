@@ -3,8 +3,8 @@
 Made on 2026-11-22 with Python 3.11, tensorflow-cpu 2.21.0 and keras 3.15.1, in an environment of their own
 (tensorflow is no dependency of the tests):
 
-    python -m venv /tmp/tf && /tmp/tf/bin/pip install tensorflow-cpu==2.21.0 keras==3.15.1
-    /tmp/tf/bin/python tests/data/tflite/make.py
+    python -m venv .venv-tf && .venv-tf/bin/pip install tensorflow-cpu==2.21.0 keras==3.15.1
+    .venv-tf/bin/python tests/data/tflite/make.py
 
 The weights are random and few: what is tested is where tensors lie, not what is in them. Every network is
 written in float32, and those named in `INT8` also fully quantized.
