@@ -183,7 +183,7 @@ def _named(subject: Subject) -> tuple[Subject, Makers, Default]:
             built.append(build_skeleton(subject.build))
         return Inputs.declared_by(built[0])
 
-    return subject, Makers(skeleton, real), default
+    return subject, Makers(skeleton, real, build=subject.build), default
 
 
 def _given(module: nn.Module) -> tuple[Subject, Makers, Default]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from cnnstat.trace.isolation import isolated
 from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack
 from cnnstat.trace.recorder import Recorder
 from cnnstat.trace.twin import in_place
+from cnnstat.trace.untouched import Untouched
 
 T = TypeVar("T")
 
@@ -47,22 +49,42 @@ def run(
     """
     makers, real = prepared.makers, how == "cpu"
     get = makers.real if real else makers.skeleton
-    originals = frozenset(map(id, makers.original.modules() if makers.original else ()))
     while True:
-        with prepared.subject.environment(), isolated(), get() as model:
-            model.eval()
-            args, kwargs = arguments(prepared.inputs, how)
-            recorder = make(not real)
-            own = originals - set(map(id, model.modules()))
-            stack = ModuleStack(model, recorder.describe, originals=own)
-            recorder.modules = stack
-            try:
-                result = body(Ready(model, tuple(args), kwargs, recorder, stack, on_meta=not real))
-            except Exception:
-                if stack.strayed != ORIGINAL_RAN:
-                    raise
-            if stack.strayed != ORIGINAL_RAN:
-                return result
+        with prepared.subject.environment(), Untouched(makers.root) as done:
+            outcome = _once(get, prepared, how, make, body, done)
+        if outcome is not _ORIGINAL:
+            return outcome
         # The copy's own code holds on to the module that it is a copy of: that one has to run.
         assert makers.original is not None
         get = partial(in_place, makers.original, weights=real)
+
+
+_ORIGINAL: Any = object()
+"""The outcome of a run in which the original ran."""
+
+
+def _once(
+    get: Callable[[], AbstractContextManager[nn.Module]],
+    prepared: Prepared,
+    how: str,
+    make: Callable[[bool], Recorder],
+    body: Callable[[Ready], T],
+    done: Untouched,
+) -> T:
+    """One run; a function of its own, so that nothing refers to the model when it is over."""
+    with isolated(), get() as model:
+        model.eval()
+        args, kwargs = arguments(prepared.inputs, how)
+        recorder = make(how != "cpu")
+        done.recorders.append(recorder)
+        own = prepared.makers.originals - set(map(id, model.modules()))
+        stack = ModuleStack(model, recorder.describe, originals=own)
+        recorder.modules = stack
+        try:
+            result = body(Ready(model, tuple(args), kwargs, recorder, stack, on_meta=how != "cpu"))
+        except Exception:
+            if stack.strayed != ORIGINAL_RAN:
+                raise
+        finally:
+            recorder.modules = None  # they refer to each other
+        return _ORIGINAL if stack.strayed == ORIGINAL_RAN else result

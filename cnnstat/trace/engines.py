@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack, is_lazy, tensors_of
 from cnnstat.trace.recorder import Recorder
 from cnnstat.trace.step import autocast, primed_optimizer, state_of, without_gradient
 from cnnstat.trace.twin import in_place
+from cnnstat.trace.untouched import Untouched
 
 ENGINES = ("meta", "fake", "cpu")
 
@@ -47,6 +48,18 @@ class Makers:
     """With weights."""
     original: nn.Module | None = None
     """What both are copies of, where they are copies."""
+    build: Callable[[], nn.Module] | None = None
+    """What makes them, where they are made."""
+
+    @property
+    def root(self) -> Any:
+        """From where everything can be reached that a pass may change."""
+        return self.build if self.original is None else self.original
+
+    @property
+    def originals(self) -> frozenset[int]:
+        """Identities of the modules that must not run in the place of their copies."""
+        return frozenset(map(id, () if self.original is None else self.original.modules()))
 
 
 def record(
@@ -78,10 +91,10 @@ def record(
         rung = rungs.pop(0)
         if rung == "cpu":
             check_memory(needed)
-        try:
-            return _attempt(rung, makers, inputs, _Way(train, backward, step), reasons)
-        except _Failed as caught:
-            failed = caught
+        outcome = _attempt(rung, makers, inputs, _Way(train, backward, step), reasons)
+        if isinstance(outcome, Trace):
+            return outcome
+        failed = outcome
         needed = failed.needed
         reasons.append(f"{rung}: {_first_line(failed.error)}")
         if failed.wants:
@@ -100,11 +113,10 @@ def record(
     )
 
 
-class _Failed(Exception):
+class _Failed:
     """One engine could not run the model."""
 
     def __init__(self, error: Exception, run: _Run, wants: bool) -> None:
-        super().__init__(str(error))
         self.error, self.wants = error, wants
         self.path, self.given = run.stack.failed_at(error) or ("", ())
         modules = dict(run.model.named_modules())  # a scripted module has no get_submodule
@@ -122,29 +134,54 @@ class _Way:
     step: Step | None
 
 
-def _attempt(rung: str, makers: Makers, inputs: Inputs, way: _Way, reasons: list[str]) -> Trace:
+def _attempt(
+    rung: str, makers: Makers, inputs: Inputs, way: _Way, reasons: list[str]
+) -> Trace | _Failed:
     """One engine; again with the original itself, or with autograd on, where that is what it takes."""
     make = makers.real if rung == "cpu" else makers.skeleton
-    originals = frozenset(map(id, makers.original.modules() if makers.original else ()))
     # Fake tensors and inference mode do not go together; a step keeps what autograd does apart.
     inference = rung != "fake" and way.step is None
     while True:
-        with isolated(), make() as model:
-            own = originals - set(map(id, model.modules()))
-            run = _Run(rung, model.train(way.train), inputs, way, inference, own)
+        with Untouched(makers.root) as done:
             try:
-                return run.trace(reasons)
+                outcome = _once(rung, make, makers, inputs, way, inference, reasons, done)
             except _OriginalRan:
                 assert makers.original is not None
                 make = partial(in_place, makers.original, weights=rung == "cpu")
-            except CnnstatError:
-                raise
-            except Exception as error:
-                if rung == "cpu" and inference and _wants_gradients(error):
-                    inference = False
-                    continue
-                wants = bool(run.recorder.wanted) or _wants_values(error)
-                raise _Failed(error, run, wants and rung != "cpu") from error
+                continue
+        if isinstance(outcome, Trace):
+            return replace(outcome, meta={**outcome.meta, "left": list(done.left)})
+        if rung == "cpu" and inference and _wants_gradients(outcome.error):
+            inference = False
+            continue
+        return outcome
+
+
+def _once(
+    rung: str,
+    make: Callable[[], Model],
+    makers: Makers,
+    inputs: Inputs,
+    way: _Way,
+    inference: bool,
+    reasons: list[str],
+    done: Untouched,
+) -> Trace | _Failed:
+    """One pass; a function of its own, so that nothing refers to the model when it is over."""
+    with isolated(), make() as model:
+        own = makers.originals - set(map(id, model.modules()))
+        run = _Run(rung, model.train(way.train), inputs, way, inference, own)
+        done.recorders.append(run.recorder)
+        try:
+            return run.trace(reasons)
+        except (_OriginalRan, CnnstatError):
+            raise
+        except Exception as error:
+            done.errors.append(error)
+            wants = bool(run.recorder.wanted) or _wants_values(error)
+            return _Failed(error, run, wants and rung != "cpu")
+        finally:
+            run.recorder.modules = None  # they refer to each other
 
 
 class _OriginalRan(Exception):

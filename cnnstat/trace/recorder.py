@@ -134,6 +134,13 @@ class Recorder(TorchDispatchMode):
                 known = self.storages[spec.storage]
                 self.storages[spec.storage] = replace(known, role="gradient")
 
+    def knows(self, tensor: torch.Tensor) -> bool:
+        """Whether it lies in memory that was described, unless that is gone since."""
+        try:
+            return tensor.untyped_storage()._cdata in self._ids
+        except (NotImplementedError, RuntimeError):
+            return False
+
     def close(self) -> None:
         """Stop watching storages: what dies from now on was alive at the end of the record."""
         self._refs.clear()

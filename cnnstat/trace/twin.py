@@ -2,50 +2,49 @@
 
 Running the stand-in does not change the original. Where the original cannot be copied (an attribute that
 refuses, such as a lock), or its own code holds on to it (a closure over `self`), the original itself runs.
-In either case it is put back as it was.
+Whoever runs either puts everything back (`cnnstat.trace.untouched`).
 """
 
 from __future__ import annotations
 
 import copy
+import copyreg
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from cnnstat.trace.modules import identity, is_lazy
-
-_SMALL = 1 << 20  # elements up to which a tensor keeps its values, which forward may ask for
+from cnnstat.trace.snapshot import SMALL, slots_of
+from cnnstat.trace.wrappers import is_wrapped, unwrap, whole
 
 
 @contextmanager
 def stand_in(module: nn.Module, *, weights: bool = False) -> Iterator[nn.Module]:
     """A copy of `module`, its parameters on the meta device or, with `weights`, copied."""
-    try:
-        twin = copy.deepcopy(module, _memo(module, weights))
-    except Exception:  # any attribute of the user's may refuse to be copied, in any way
-        twin = None
+    twin = None if is_wrapped(module) else _copy(module, weights)
     if twin is None:
         with in_place(module, weights=weights) as same:
             yield same
     else:
-        with _kept(module, weights):
-            yield twin
+        yield twin
 
 
 @contextmanager
 def in_place(module: nn.Module, *, weights: bool = False) -> Iterator[nn.Module]:
-    """The module itself, its parameters swapped for meta ones unless `weights`; then put back."""
-    with _kept(module, weights):
-        memo = {} if weights else _memo(module, weights)
-        for child in module.modules():
-            for held in (child._parameters, child._buffers):
-                for name, tensor in held.items():
-                    if tensor is not None and id(tensor) in memo:
-                        held[name] = memo[id(tensor)]
-        yield module
+    """The module itself, its tensors swapped for meta ones or, with `weights`, for copies."""
+    memo = _memo(module, weights)
+    for child in list(module.modules()):
+        holders: tuple[dict[str, Any], ...] = (child._parameters, child._buffers, vars(child))
+        for held in holders:
+            for name, value in list(held.items()):
+                if isinstance(value, torch.Tensor):
+                    held[name] = memo[id(value)] if id(value) in memo else _clone(value, memo)
+    unwrap(module, weights=weights)
+    yield module
 
 
 def on_meta(tensor: torch.Tensor) -> torch.Tensor:
@@ -56,6 +55,38 @@ def on_meta(tensor: torch.Tensor) -> torch.Tensor:
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(twin, requires_grad=tensor.requires_grad)
     return twin
+
+
+def _copy(module: nn.Module, weights: bool) -> nn.Module | None:
+    """The module copied; `None` where an attribute, in whatever way, refuses to be."""
+    memo = _memo(module, weights)
+    try:
+        # Module by module, or a deep network would be too deep for a recursive copy.
+        shells = []
+        for child in module.modules():
+            if _is_plain(type(child)):
+                memo[id(child)] = object.__new__(type(child))
+                shells.append(child)
+        for child in shells:
+            vars(memo[id(child)]).update(copy.deepcopy(child.__getstate__(), memo))
+        twin: nn.Module = copy.deepcopy(module, memo)
+    except Exception:
+        return None
+    unwrap(twin)
+    return twin
+
+
+def _is_plain(kind: type) -> bool:
+    """Whether copying a module of this class is copying its attributes."""
+    own = {name for base in kind.__mro__[:-1] if base is not nn.Module for name in vars(base)}
+    return not (own & _COPYING) and kind not in copyreg.dispatch_table and not slots_of(kind)
+
+
+_COPYING = frozenset(
+    f"__{name}__"
+    for name in "new deepcopy reduce reduce_ex getstate setstate getnewargs getnewargs_ex".split()
+)
+"""Methods by which a class has a say in how it is copied."""
 
 
 def _memo(module: nn.Module, weights: bool) -> dict[int, Any]:
@@ -71,73 +102,24 @@ def _memo(module: nn.Module, weights: bool) -> dict[int, Any]:
             key = (type(tensor), identity(tensor))
             memo[id(tensor)] = twins.setdefault(key, on_meta(tensor))
 
-    for parameter in module.parameters():
-        if not weights or is_lazy(parameter):
-            replace(parameter)
-    for buffer in module.buffers():
-        if is_lazy(buffer) or (not weights and buffer.numel() > _SMALL):
-            replace(buffer)
     for child in module.modules():
+        for parameter in child._parameters.values():
+            if parameter is not None:
+                replace(parameter)
+        for buffer in child._buffers.values():
+            if buffer is not None and (is_lazy(buffer) or buffer.numel() > SMALL):
+                replace(buffer)
         for value in vars(child).values():  # such as the `weight` that weight_norm computes
-            if isinstance(value, torch.Tensor) and not is_lazy(value):
-                if not weights and (value.numel() > _SMALL or not value.is_leaf):
+            if torch.Tensor in type(value).__mro__ and not is_lazy(value):
+                if not weights and (value.numel() > SMALL or not value.is_leaf):
                     memo[id(value)] = on_meta(value.detach())
                 elif not value.is_leaf:
                     memo[id(value)] = value.detach().clone()
     return memo
 
 
-@contextmanager
-def _kept(module: nn.Module, everything: bool) -> Iterator[None]:
-    """Put the module back as it was: classes, attributes, the containers in them, buffers, gradients.
-
-    What forward changes deeper inside the user's own objects stays changed.
-    """
-    modules = list(module.modules())
-    kinds = [type(child) for child in modules]
-    attributes = [dict(vars(child)) for child in modules]
-    contents = [
-        {
-            name: copy.copy(value)
-            for name, value in held.items()
-            if isinstance(value, dict | list | set)
-        }
-        for held in attributes
-    ]
-    gradients = [(p, p.grad) for p in module.parameters() if not is_lazy(p)]
-    tensors = [
-        t for t in module.buffers() if not is_lazy(t) and (everything or t.numel() <= _SMALL)
-    ]
-    values = [(tensor, tensor.detach().clone()) for tensor in tensors]
-    try:
-        yield
-    finally:
-        for child, kind, held, saved in zip(modules, kinds, attributes, contents, strict=True):
-            child.__class__ = kind
-            child.__dict__.clear()
-            child.__dict__.update(held)
-            for name, content in saved.items():
-                _refill(held[name], content)
-        for parameter, gradient in gradients:
-            if parameter.grad is not gradient:
-                parameter.grad = gradient
-        for tensor, value in values:
-            _rewrite(tensor, value)
-
-
-def _refill(container: Any, content: Any) -> None:
-    if isinstance(container, list):
-        container[:] = content
-    else:
-        container.clear()
-        container.update(content)
-
-
-def _rewrite(tensor: torch.Tensor, value: torch.Tensor) -> None:
-    with (
-        torch.no_grad(),
-        suppress(NotImplementedError, RuntimeError),
-    ):  # layouts that cannot compare
-        if torch.equal(tensor, value):
-            return
-        tensor.copy_(value)
+def _clone(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
+    """A copy with values, the same for the same tensor and in the same memory for a view of it."""
+    wrapper: bool = is_traceable_wrapper_subclass(tensor)
+    copied: torch.Tensor = whole(tensor) if wrapper else copy.deepcopy(tensor, memo)
+    return copied
