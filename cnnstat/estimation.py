@@ -20,6 +20,7 @@ from cnnstat.memory.scaling import largest
 from cnnstat.memory.step import Step
 from cnnstat.memory.usage import Usage, by_layer
 from cnnstat.memory.weights import prepared_weights
+from cnnstat.notes import left_by
 from cnnstat.pause import no_collection
 from cnnstat.recording import record_step, record_whole
 from cnnstat.report import Note
@@ -87,6 +88,7 @@ def estimate_memory(
             layers=by_layer(eager),
             notes=(
                 *_notes(eager, step),
+                *left_by(eager),
                 *([_unknown_batch(prepared, on_cuda)] if room and batch_found is None else ()),
                 *subject.notes,
             ),

@@ -14,7 +14,13 @@ def notes_on(trace: Trace, uncounted: tuple[Uncounted, ...]) -> tuple[Note, ...]
     """All notes that a record gives cause for."""
     return tuple(
         note
-        for source in (_unknown(uncounted), _engine(trace), _shared(trace), _never_called(trace))
+        for source in (
+            _unknown(uncounted),
+            _engine(trace),
+            _shared(trace),
+            _never_called(trace),
+            left_by(trace),
+        )
         for note in source
     )
 
@@ -85,4 +91,14 @@ def _never_called(trace: Trace) -> Iterator[Note]:
         yield Note(
             "never-called",
             f"never called, though their {count:,} parameters count: {_listed(idle)}",
+        )
+
+
+def left_by(trace: Trace) -> Iterator[Note]:
+    """Where the model's code still holds tensors that the pass made, and cannot use."""
+    if places := trace.meta.get("left"):
+        yield Note(
+            "left",
+            f"tensors of the pass, without values, are still held by {_listed(list(places))}",
+            hint="clear it before the model runs again",
         )

@@ -249,6 +249,7 @@ class CrossCheck:
                 f"cnnstat has no rule for {ops}: its own total is a lower bound, which no other engine "
                 "can confirm. Where one counts them, that is unexplained."
             )
+        shared += [note.text for note in self.report.notes if note.kind == "left"]
         return tuple(shared)
 
     def check(self, engine: str) -> Check:

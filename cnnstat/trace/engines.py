@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from cnnstat.inputs import Inputs
 from cnnstat.memory.step import Step
 from cnnstat.record import Trace
 from cnnstat.trace.arguments import arguments
+from cnnstat.trace.fake import fake_tensors
 from cnnstat.trace.gradient import GradientScopes
 from cnnstat.trace.isolation import isolated
 from cnnstat.trace.meta import NeedsValues
@@ -91,7 +92,12 @@ def record(
         rung = rungs.pop(0)
         if rung == "cpu":
             check_memory(needed)
-        outcome = _attempt(rung, makers, inputs, _Way(train, backward, step), reasons)
+        try:
+            outcome = _attempt(rung, makers, inputs, _Way(train, backward, step), reasons)
+        except (
+            CnnstatError
+        ) as error:  # not for us to run, where a cheaper engine has told why it fails
+            raise first or error from error.__cause__
         if isinstance(outcome, Trace):
             return outcome
         failed = outcome
@@ -150,7 +156,8 @@ def _attempt(
                 make = partial(in_place, makers.original, weights=rung == "cpu")
                 continue
         if isinstance(outcome, Trace):
-            return replace(outcome, meta={**outcome.meta, "left": list(done.left)})
+            left = {"left": list(done.left)} if done.left else {}
+            return replace(outcome, meta={**outcome.meta, **left})
         if rung == "cpu" and inference and _wants_gradients(outcome.error):
             inference = False
             continue
@@ -212,7 +219,7 @@ class _Run:
         recorder, stack = self.recorder, self.stack
         with ExitStack() as context:
             if self.engine == "fake":
-                context.enter_context(_fake(self.model))
+                context.enter_context(fake_tensors(self.model))
             if self.inference:
                 context.enter_context(torch.inference_mode())
             else:
@@ -277,29 +284,6 @@ class _Run:
         optimizer = primed_optimizer(self.step, self.model)
         self.recorder.existing(state_of(optimizer), "optimizer")
         return optimizer
-
-
-@contextmanager
-def _fake(model: nn.Module) -> Iterator[None]:
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        twins: dict[int, torch.Tensor] = {}  # tied parameters stay tied
-        for module in model.modules():
-            holders: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
-            for held in holders:
-                for name, tensor in list(held.items()):
-                    if tensor is not None and tensor.is_meta and not is_lazy(tensor):
-                        held[name] = twins.setdefault(id(tensor), _fake_like(tensor))
-        yield
-
-
-def _fake_like(tensor: torch.Tensor) -> torch.Tensor:
-    size, stride = tensor.size(), tensor.stride()
-    twin = torch.empty_strided(size, stride, dtype=tensor.dtype, device="cpu")
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(twin, requires_grad=tensor.requires_grad)
-    return twin
 
 
 _VALUE_ERRORS = ("DataDependentOutputException", "DynamicOutputShapeException")

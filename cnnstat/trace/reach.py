@@ -113,8 +113,9 @@ class Reach:
 
     def _walk_code(self) -> None:
         classes = [kind for kind in self._code.values() if type in type(kind).__mro__]
-        self._bases = {id(base) for kind in classes for base in kind.__mro__}
-        pending = deque((value, 0) for value in self._code.values())
+        bases = [base for kind in classes for base in kind.__mro__]
+        self._bases = set(map(id, bases))
+        pending = deque((value, 0) for value in (*self._code.values(), *bases))
         while pending and len(self._seen) < _MOST:
             value, home = pending.popleft()
             kind = type(value)

@@ -50,6 +50,8 @@ def makers_of(kind: type) -> tuple[Callable[[Any], Record], ...]:
     makers: list[Callable[[Any], Record]] = [
         maker for base, maker in _MAKERS.items() if base in mro
     ]
+    if random.SystemRandom in mro:  # it has no state
+        makers.remove(_Random)
     if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
         makers.append(_Array)
     if kind.__dictoffset__:

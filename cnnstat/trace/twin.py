@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from cnnstat.trace.modules import identity, is_lazy
-from cnnstat.trace.snapshot import SMALL, slots_of
+from cnnstat.trace.snapshot import EMPTY, SMALL, attributes_of, slot_value, slots_of
 from cnnstat.trace.wrappers import is_wrapped, unwrap, whole
 
 
@@ -59,6 +59,7 @@ def on_meta(tensor: torch.Tensor) -> torch.Tensor:
 
 def _copy(module: nn.Module, weights: bool) -> nn.Module | None:
     """The module copied; `None` where an attribute, in whatever way, refuses to be."""
+    twin: nn.Module
     memo = _memo(module, weights)
     try:
         # Module by module, or a deep network would be too deep for a recursive copy.
@@ -68,8 +69,12 @@ def _copy(module: nn.Module, weights: bool) -> nn.Module | None:
                 memo[id(child)] = object.__new__(type(child))
                 shells.append(child)
         for child in shells:
-            vars(memo[id(child)]).update(copy.deepcopy(child.__getstate__(), memo))
-        twin: nn.Module = copy.deepcopy(module, memo)
+            twin = memo[id(child)]
+            vars(twin).update(copy.deepcopy(child.__getstate__(), memo))
+            for slot in slots_of(type(child)):
+                if (value := slot_value(slot, child)) is not EMPTY:
+                    slot.__set__(twin, copy.deepcopy(value, memo))
+        twin = copy.deepcopy(module, memo)
     except Exception:
         return None
     unwrap(twin)
@@ -79,7 +84,7 @@ def _copy(module: nn.Module, weights: bool) -> nn.Module | None:
 def _is_plain(kind: type) -> bool:
     """Whether copying a module of this class is copying its attributes."""
     own = {name for base in kind.__mro__[:-1] if base is not nn.Module for name in vars(base)}
-    return not (own & _COPYING) and kind not in copyreg.dispatch_table and not slots_of(kind)
+    return not (own & _COPYING) and kind not in copyreg.dispatch_table
 
 
 _COPYING = frozenset(
@@ -100,7 +105,9 @@ def _memo(module: nn.Module, weights: bool) -> dict[int, Any]:
             memo[id(tensor)] = kind(requires_grad=tensor.requires_grad)
         elif not weights and tensor.layout is torch.strided:
             key = (type(tensor), identity(tensor))
-            memo[id(tensor)] = twins.setdefault(key, on_meta(tensor))
+            twin = memo[id(tensor)] = twins.setdefault(key, on_meta(tensor))
+            if attributes := attributes_of(tensor):
+                vars(twin).update(attributes)
 
     for child in module.modules():
         for parameter in child._parameters.values():

@@ -21,7 +21,7 @@ import torch
 from cnnstat.pause import no_collection
 from cnnstat.trace.reach import Reach
 from cnnstat.trace.recorder import Recorder
-from cnnstat.trace.snapshot import attributes_of, items_of
+from cnnstat.trace.snapshot import attributes_of, is_code, items_of
 
 _CACHE = type(functools.lru_cache(len))
 _NO_HOLDERS = (types.FrameType, types.TracebackType, types.GeneratorType)
@@ -136,16 +136,26 @@ def _release(holder: Any, owned: dict[int, Any], reach: Reach) -> list[str]:
     if kind is dict:
         for owner in gc.get_referrers(holder):
             if attributes_of(owner) is holder:
-                return _unbind(holder, getattr(owner, "__name__", type(owner).__qualname__), owned)
-            if type in type(owner).__mro__ and any(
-                part is holder for part in gc.get_referents(owner)
-            ):
-                return _unbind(dict(vars(owner)), owner.__qualname__, owned)
+                return _unbind(dict(holder), _name_of(owner), owned)
+            if type in type(owner).__mro__ and _is_part(holder, owner):
+                known = reach.restore_around(owner)
+                return [] if known else _unbind(dict(vars(owner)), owner.__qualname__, owned)
     if _remove_from(holder, owned):
         return []
-    if (names := attributes_of(holder)) is not None:
-        return _unbind(names, kind.__qualname__, owned)
-    return [f"an object of {kind.__qualname__}"]
+    names = attributes_of(holder)
+    if names is None:
+        return [f"an object of {kind.__qualname__}"]
+    return _unbind(names, _name_of(holder), owned)
+
+
+def _name_of(owner: Any) -> str:
+    """The name of a Python module, class or function; of another object, its class's."""
+    named = owner if is_code(type(owner)) else type(owner)
+    return str(getattr(named, "__qualname__", getattr(named, "__name__", "")))
+
+
+def _is_part(held: Any, owner: Any) -> bool:
+    return any(part is held for part in gc.get_referents(owner))
 
 
 def _unbind(names: dict[str, Any], whose: str, owned: dict[int, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cnnstat.errors import TraceError
+from cnnstat.trace.snapshot import attributes_of
 
 
 def is_wrapped(module: nn.Module) -> bool:
@@ -74,7 +75,9 @@ def _sharded() -> dict[type, Any]:
 
 
 def _drop_hooks(child: nn.Module) -> None:
-    for hooks in (child._forward_pre_hooks, child._forward_hooks):
+    # Those of the state dictionary too: torch.jit asks for it, and FSDP gathers all weights then.
+    before = child._forward_pre_hooks, child._state_dict_pre_hooks
+    for hooks in (*before, child._forward_hooks, child._state_dict_hooks):
         for key, hook in list(hooks.items()):
             if str(getattr(hook, "__module__", "")).startswith("torch.distributed."):
                 del hooks[key]
@@ -96,10 +99,12 @@ def _unflatten(child: Any) -> None:
     handle = child._handle
     if handle is not None:
         flat = handle.flat_param
-        places = zip(flat._param_infos, flat._shapes, strict=True)
+        originals = flat._params or [None] * len(flat._shapes)
         made = {}
-        for (name, module, path), shape in places:
-            made[path, name] = _give(module, name, shape, flat)
+        places = zip(flat._param_infos, flat._shapes, originals, strict=True)
+        for (name, module, path), shape, original in places:
+            made[path, name] = given = _give(module, name, shape, flat)
+            vars(given).update(attributes_of(original) or {})
         for name, module, _, first, _, path in flat._shared_param_infos:
             vars(module).pop(name, None)
             module._parameters[name] = made[path, first]
