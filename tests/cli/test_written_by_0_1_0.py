@@ -28,9 +28,9 @@ NOT_REPORTS = {
     "explanation.json": "an explanation",
     "what_if.json": "a what-if",
     "crosscheck.json": "a cross-check",
-    "memory.json": "convention is missing",
-    "fit.json": "a document of cnnstat",
-    "devices.json": "a document of cnnstat",
+    "memory.json": "an estimate of memory",
+    "fit.json": "the result of cnnstat fit",
+    "devices.json": "a list of devices",
 }
 
 # By hand: the stem 3·8·9 + 8 = 224; a block 72 + 16, squeeze-and-excitation 18 + 24, the grouped convolution
