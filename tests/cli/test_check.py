@@ -265,6 +265,8 @@ def test_without_a_budget_there_is_one_to_paste(run: Run, analyze: Analyze) -> N
     assert result.code == 2
     _, _, sample = result.err.partition("\n")
     configure(sample)
+    assert run("check").code == 2  # its growth has no baseline yet
+    assert run("check", "--update").code == 0
     assert run("check", "--max-params", "1G", "net.py:Net").code == 0
     assert analyze.calls[-1]["spec"] == "net.py:Net"
 
