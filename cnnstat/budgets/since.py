@@ -41,12 +41,11 @@ def _unheld(
             f"the baseline of {name} has {metric.label} of another {other}, "
             f"{entry.circumstances[other]}, which cannot be compared with {now.get(other, 'none')}"
         )
-    moved = next((what for what in metric.moved_by if what in _changed(entry, now)), "")
+    then = {what: entry.circumstances.get(what) for what in metric.moved_by}
+    moved = next((what for what, before in then.items() if before not in (None, now.get(what))), "")
     if moved and metric not in exceeded:
-        before, after = _changed(entry, now)[moved]
-        return (
-            f"the baseline of {name} has another {moved}, {before} → {after}, which may hide growth"
-        )
+        change = f"{then[moved]} → {now.get(moved, 'none')}"
+        return f"the baseline of {name} has another {moved}, {change}, which may hide growth"
     return ""
 
 

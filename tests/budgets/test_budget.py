@@ -159,6 +159,9 @@ def test_work_in_other_circumstances_may_hide_growth(what: str, before: str) -> 
         f"the baseline of a has another {what}, {before} → {now[what]}, which may hide growth"
         in result.reason
     )
+    # Nor does anybody where a report does not say.
+    silent = replace(net(STEM), meta={})
+    assert evaluate(silent, growth={"macs": "0%"}, baseline=entry).status == "unknown"
     # Parameters do not depend on any of it, and what is over its bound is over it.
     assert evaluate(net(STEM), growth={"params": "0%"}, baseline=entry).status == "passed"
     assert evaluate(net(WIDE, STEM), growth={"macs": "0%"}, baseline=entry).status == "exceeded"
