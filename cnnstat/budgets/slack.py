@@ -24,10 +24,10 @@ _SCALES: Mapping[Unit, tuple[int, int, tuple[str, ...]]] = {
 
 def lower(limit: Limit, measured: int) -> str:
     """`macs is 40 % below its limit (lower it: max.macs = "190 M" at net.toml:12)`; `""`: it is near."""
-    if measured >= FAR * limit.value:
+    proposed = proposal(limit.metric.unit, measured)
+    if measured >= FAR * limit.value or limit.metric.parse(proposed) >= limit.value:
         return ""
     share = 100 * (limit.value - measured) // limit.value
-    proposed = proposal(limit.metric.unit, measured)
     value = proposed.replace(" ", "") if limit.option else f'= "{proposed}"'
     place = f" at {limit.place}" if limit.place else ""
     return (

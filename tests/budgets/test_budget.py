@@ -264,6 +264,12 @@ def test_a_limit_far_above_what_is_measured_is_said_and_fails_nothing(
     assert (result.status, result.notes) == ("passed", (note,) if note else ())
 
 
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_limit_that_cannot_be_lowered_with_any_room_stays(limit: int) -> None:
+    single = net(module("one", "Scale", "elementwise", params=1))
+    assert evaluate(single, {"params": limit}).notes == ()
+
+
 def test_a_limit_of_the_command_line_is_lowered_there() -> None:
     rule = Limit.of("macs", "1 G", option="--max-macs")
     # 8·64 outputs of 27 products each: 13,824.
