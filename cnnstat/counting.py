@@ -18,12 +18,11 @@ from cnnstat.classify import (
 )
 from cnnstat.conventions import convention_named
 from cnnstat.dataflow import standing
-from cnnstat.kinds import DATA_MOVEMENT, KINDS, SQUEEZE_EXCITATION
+from cnnstat.kinds import DATA_MOVEMENT, SQUEEZE_EXCITATION
 from cnnstat.notes import notes_on
 from cnnstat.record import ModuleInfo, OpCall, Trace
 from cnnstat.report import (
     Group,
-    KindTotal,
     Layer,
     Note,
     Report,
@@ -74,7 +73,6 @@ def count(
         subject=subject,
         convention=convention,
         layers=quoting.settle(layers),
-        kinds=_kind_totals(layers, groups),
         groups=groups,
         uncounted=uncounted,
         notes=(*notes, *notes_on(trace, uncounted), *failures),
@@ -268,7 +266,7 @@ def _groups(
         parameter.storage: parameter.numel
         for module in trace.modules
         for parameter in module.params
-        if not parameter.tied_to
+        if not parameter.tied_to and parameter.storage >= 0
     }
     ran: defaultdict[str, set[int]] = defaultdict(set)  # counted operations of each layer
     for call in trace.ops:
@@ -281,10 +279,14 @@ def _groups(
             mixed.add(scope)
             scope = scope.rpartition(".")[0]
     merged: dict[tuple[str, ...], Group] = {}
+    counted: set[int] = set()  # what two blocks share, such as a pool, counts in the first
     for block in blocks:
         calls = [trace.ops[index] for index in block.ops]
         members = tuple(dict.fromkeys(call.scope for call in calls))
-        work = sum((works[index] for index in block.ops if index in works), Work())
+        work = total_work(
+            works[index] for index in block.ops if index in works and index not in counted
+        )
+        counted.update(block.ops)
         used = {spec.storage for call in calls for spec in call.inputs} & owners.keys()
         home = _home([call.scope for call in calls if rule_for(call.op)], mixed)
         known = merged.get(members)
@@ -314,25 +316,3 @@ def _home(scopes: list[str], mixed: Collection[str]) -> str:
     """The innermost module that is the block: its pool and its scaling may be written outside."""
     candidates = [_common(part) for part in (scopes, scopes[:-1], scopes[1:], scopes[1:-1])]
     return next((path for path in candidates if path not in mixed), candidates[0])
-
-
-def _kind_totals(layers: Iterable[Layer], groups: tuple[Group, ...]) -> dict[str, KindTotal]:
-    """Parameters by the layer's kind, work by the operations'; a group's by the group."""
-    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
-    for layer in layers:
-        kind = SQUEEZE_EXCITATION if layer.group else layer.kind
-        if layer.kind != SQUEEZE_EXCITATION and not layer.group:
-            sums[kind][0] += 1
-        sums[kind][1] += layer.params
-        for tally in layer.tallies:
-            row = sums[tally.kind]
-            row[2] += tally.work.macs
-            row[3] += tally.work.flops
-            row[4] += tally.work.activations
-    if groups:
-        sums[SQUEEZE_EXCITATION][0] = len(groups)
-    order = (
-        *KINDS,
-        *(kind for kind in sums if kind not in KINDS),
-    )  # a user's rule may bring its own
-    return {kind: KindTotal(*sums[kind]) for kind in order if any(sums[kind])}

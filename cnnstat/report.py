@@ -6,11 +6,13 @@ A `Report` is made from a record by `cnnstat.counting`, saved and read as JSON (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from cnnstat.kinds import KINDS, SQUEEZE_EXCITATION
 from cnnstat.record import OpCall
 
 if TYPE_CHECKING:
@@ -295,8 +297,6 @@ class Report:
     """Name of the convention behind `quoted`: `"macs"`, `"fvcore"`."""
     layers: tuple[Layer, ...]
     """Every module in definition order, the root first."""
-    kinds: Mapping[str, KindTotal] = field(default_factory=dict)
-    """Totals by kind; they add up to `totals`. Members of a group count under the group's kind."""
     groups: tuple[Group, ...] = ()
     """Squeeze-and-excitation blocks."""
     uncounted: tuple[Uncounted, ...] = ()
@@ -312,6 +312,11 @@ class Report:
     def totals(self) -> Totals:
         """Sums over all layers."""
         return total_of(self.layers)
+
+    @cached_property
+    def kinds(self) -> Mapping[str, KindTotal]:
+        """Totals by kind; they add up to `totals`. Members of a group count under the group's kind."""
+        return kind_totals(self.layers, self.groups)
 
     @property
     def complete(self) -> bool:
@@ -439,3 +444,23 @@ def total_of(layers: Iterable[Layer]) -> Totals:
         moved_bytes=work.moved,
         quoted=sum(layer.quoted for layer in rows),
     )
+
+
+def kind_totals(layers: Iterable[Layer], groups: Sequence[Group] = ()) -> dict[str, KindTotal]:
+    """Parameters by the layer's kind, work by the operations'; a group's by the group."""
+    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
+    for layer in layers:
+        kind = SQUEEZE_EXCITATION if layer.group else layer.kind
+        if layer.kind != SQUEEZE_EXCITATION and not layer.group:
+            sums[kind][0] += 1
+        sums[kind][1] += layer.params
+        for tally in layer.tallies:
+            row, work = sums[tally.kind], tally.work
+            row[2] += work.macs
+            row[3] += work.flops
+            row[4] += work.activations
+    if groups:
+        sums[SQUEEZE_EXCITATION][0] = len(groups)
+    # A user's rule may bring a kind of its own.
+    order = (*KINDS, *(kind for kind in sums if kind not in KINDS))
+    return {kind: KindTotal(*sums[kind]) for kind in order if any(sums[kind])}

@@ -20,11 +20,11 @@ The document, with every count an integer and shapes as lists of sizes:
      "meta": {...},
      "extra": {NAME: NUMBER}}
 
-Totals and the sums in a layer are written for whoever reads the file; reading takes the tallies and
-adds up again, and refuses a document whose sums disagree with them. The operations behind a tally
-(`cnnstat.record_json`) and the shapes of the weights may be missing, as in documents of version 0.1.0;
-`extra` is there only where something was estimated; `output_bytes` and `live_bytes` where memory was asked
-for, in every layer or in none.
+Totals, kinds and the sums of a layer, of a group and of what is uncounted are written for whoever reads
+the file; reading takes the tallies, adds up again, and refuses a document whose sums disagree with them
+(`cnnstat.consistency`). The operations behind a tally (`cnnstat.record_json`) and the shapes of the weights
+may be missing, as in early documents of version 0.1.0; `extra` is there only where something was
+estimated; `output_bytes` and `live_bytes` where memory was asked for, in every layer or in none.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
+from cnnstat.consistency import verify
 from cnnstat.errors import ReportError
 from cnnstat.record import OpCall
 from cnnstat.record_json import calls_from_list, calls_to_list
 from cnnstat.report import (
     SCHEMA,
     Group,
-    KindTotal,
     Layer,
     Note,
     Report,
@@ -62,6 +62,9 @@ _OTHERS = {
     "layer": "an explanation",
     "what_if": "a what-if",
     "checks": "the result of a check",
+    "timeline": "an estimate of memory",
+    "results": "the result of cnnstat fit",
+    "devices": "a list of devices",
 }
 """What other documents are, by a key that they alone have."""
 
@@ -184,12 +187,14 @@ def report_from_json(text: str | bytes, cls: type[R]) -> R:
             f"report of schema {document['schema']!r}; this version reads schema {SCHEMA}",
             hint="write the report again with this version of cnnstat",
         )
-    if "subject" not in document or "layers" not in document:
-        known = set(_OTHERS) & document.keys()
-        what = _OTHERS[known.pop()] if known else "a document of cnnstat"
+    known = [what for key, what in _OTHERS.items() if key in document]
+    if known or "subject" not in document or "layers" not in document:
+        what = known[0] if known else "a document of cnnstat"
         raise ReportError(f"{what}, not a report", hint=f"expected {_EXPECTED}")
-    report = _read(_Reader(document, "report"), cls)
-    _check_sums(report, document.get("totals"))
+    reader = _Reader(document, "report")
+    reader.named("kinds")
+    report = _read(reader, cls)
+    verify(report, document)
     without = [n for n, layer in enumerate(report.layers) if layer.live_bytes is None]
     if report.has_memory and without:
         raise ReportError(
@@ -272,7 +277,6 @@ def _read(reader: _Reader, cls: type[R]) -> R:
         subject=reader.get("subject", dict),
         convention=reader.text("convention"),
         layers=tuple(_read_layer(item) for item in reader.objects("layers")),
-        kinds={name: item.flat(KindTotal) for name, item in reader.named("kinds").items()},
         groups=tuple(item.flat(Group) for item in reader.objects("groups")),
         uncounted=tuple(
             Uncounted(
@@ -351,13 +355,3 @@ def _read_calls(tally: _Reader, path: str) -> tuple[OpCall, ...]:
     if ops and len(ops) != tally.count("calls"):
         raise ReportError(f"{tally.where}: {len(ops)} operations, where calls is another number")
     return ops
-
-
-def _check_sums(report: Report, totals: Any) -> None:
-    for name, value in asdict(report.totals).items():
-        if not isinstance(totals, dict) or totals.get(name) != value:
-            found = totals.get(name) if isinstance(totals, dict) else totals
-            raise ReportError(
-                f"report.totals.{name} is {found!r}, but its layers add up to {value}",
-                hint="the file was edited or damaged; write it again",
-            )

@@ -8,7 +8,6 @@ from typing import Any
 
 from cnnstat.report import (
     Group,
-    KindTotal,
     Layer,
     Note,
     Report,
@@ -82,20 +81,11 @@ def module(
 
 
 def report(name: str, *layers: Layer, **fields: Any) -> Report:
-    """A report whose totals by kind are added up from its layers."""
-    kinds: dict[str, KindTotal] = {}
-    for layer in layers:
-        kind = "squeeze-excitation" if layer.group else layer.kind
-        kinds[kind] = _plus(kinds.get(kind), KindTotal(layers=1, params=layer.params))
-        for tally in layer.tallies:
-            work = tally.work
-            part = KindTotal(macs=work.macs, flops=work.flops, activations=work.activations)
-            kinds[tally.kind] = _plus(kinds.get(tally.kind), part)
+    """A report of these layers, as it would be of a network in the zoo."""
     return Report(
         subject={"name": name, "spec": f"zoo:{name}", "source": "zoo", "type": "Net"},
         convention=fields.pop("convention", "macs"),
         layers=layers,
-        kinds=kinds,
         meta={
             "cnnstat": "0.1.0",
             "torch": "2.13.0",
@@ -105,17 +95,6 @@ def report(name: str, *layers: Layer, **fields: Any) -> Report:
             "inputs": [{"name": "x", "shape": [1, 3, 32, 32], "dtype": "float32"}],
         },
         **fields,
-    )
-
-
-def _plus(one: KindTotal | None, two: KindTotal) -> KindTotal:
-    one = one or KindTotal()
-    return KindTotal(
-        one.layers + two.layers,
-        one.params + two.params,
-        one.macs + two.macs,
-        one.flops + two.flops,
-        one.activations + two.activations,
     )
 
 

@@ -361,3 +361,32 @@ def test_kinds_are_a_partition(spec: str) -> None:
     for name in ("params", "macs", "flops", "activations"):
         total = getattr(report.totals, name)
         assert sum(getattr(kind, name) for kind in report.kinds.values()) == total
+
+
+class TwoGates(nn.Module):
+    """Two excitations of one pool, each with layers of its own, beside one whose gate scales twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.one = nn.Sequential(nn.Conv2d(8, 2, 1), nn.ReLU(), nn.Conv2d(2, 8, 1), nn.Sigmoid())
+        self.two = nn.Sequential(nn.Conv2d(8, 4, 1), nn.ReLU(), nn.Conv2d(4, 8, 1), nn.Sigmoid())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pooled = self.pool(x)
+        gate = self.two(pooled)
+        return x * self.one(pooled) + x * gate + x * gate
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_what_blocks_share_counts_once_so_that_their_sums_are_those_of_the_kind(
+    backward: bool,
+) -> None:
+    report = cnnstat.analyze(TwoGates(), (1, 8, 6, 6), train=backward, backward=backward)
+    assert len(report.groups) > 1
+    # 8·2·2 and 8·4·2 products; the pool 8·36, biases 2 + 8 and 4 + 8, ReLUs and sigmoids, three products.
+    assert sum(group.macs for group in report.groups) == 32 + 64
+    if not backward:
+        total = report.kinds["squeeze-excitation"]
+        assert sum(group.flops for group in report.groups) == total.flops
+    assert cnnstat.Report.from_json(report.to_json()) == report

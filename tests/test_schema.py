@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from cnnstat.report import Layer, Report, Tally, Work
 from tests.reports import REPORTS, normal, unknown
 
 Place = tuple[str | int, ...]
+
+SAMPLES = Path(__file__).parent / "data" / "written_by_0_1_0"
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -90,6 +93,100 @@ def test_totals_that_do_not_add_up_are_refused() -> None:
     document["totals"]["macs"] += 1
     with pytest.raises(ReportError, match="add up"):
         Report.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (("kinds", "standard", "macs"), "report.kinds.standard.macs is 1, but its layers add up"),
+        (("kinds", "squeeze-excitation", "layers"), "kinds.squeeze-excitation.layers is 1"),
+        (("groups", 1, "macs"), "report.groups: macs of 'blocks.0' are 1, but the layers add up"),
+        (("groups", 0, "flops"), "report.groups: flops of 'blocks.0.excite' are 1"),
+        (("groups", 2, "params"), "report.groups: params of 'blocks.1.excite' are 1"),
+        (("layers", 1, "flops"), "report.layers[1].flops is 1, but its tallies add up to"),
+        (("layers", 1, "params"), "but its layers add up to 1055"),
+        (("uncounted", "sample.fused", "count"), "uncounted.sample.fused.count is 1, but its"),
+        (("layers", 1, "tallies", 0, "read"), "tallies[0].read is 1, but its operations add up"),
+        (("layers", 8, "group"), "group is 1"),
+    ],
+)
+def test_sums_that_disagree_with_what_they_are_of_are_refused(place: Place, words: str) -> None:
+    damaged = json.loads((SAMPLES / "report_uncounted.json").read_text())
+    *way, last = place
+    holder = damaged
+    for key in way:
+        holder = holder[key]
+    holder[last] = "1" if last == "group" else 1
+    expected = re.escape(words.replace("group is 1", "group is '1', and no group has that path"))
+    with pytest.raises(ReportError, match=expected):
+        Report.from_json(json.dumps(damaged))
+
+
+def test_a_kind_that_no_layer_is_of_is_refused_and_so_is_one_that_is_missing() -> None:
+    document = normal().to_dict()
+    document["kinds"]["attention"] = {**document["kinds"]["standard"]}
+    with pytest.raises(
+        ReportError, match=r"kinds\.attention\.layers is 1, but its layers add up to 0"
+    ):
+        Report.from_json(json.dumps(document))
+    del document["kinds"]["attention"], document["kinds"]["standard"]
+    with pytest.raises(ReportError, match=r"kinds\.standard\.layers is None, but"):
+        Report.from_json(json.dumps(document))
+
+
+FACTS = re.compile(
+    r"layers\.\d+\.(inputs|outputs|calls|attrs|output_bytes|live_bytes)\b"
+    r"|layers\.\d+\.tallies\.\d+\.(calls|read|written)$"  # of data movement, which has no operations
+    r"|layers\.\d+\.tallies\.\d+\.ops\.\d+\.(args|outputs)\b"
+    r"|groups\.\d+\.(channels|squeezed)$"
+    r"|uncounted\.[\w.]+\.where\.\d+\.(inputs|outputs)\b"
+    r"|meta\.inputs\.\d+\.shape\b"
+    r"|extra\."
+)
+"""Integers that nothing else in a report says: what was measured, and is not the sum of anything."""
+
+
+def everything() -> Any:
+    """A saved report with all that one may have: groups, gaps, memory and estimates."""
+    made = json.loads((SAMPLES / "report_uncounted.json").read_text())
+    remembered = json.loads((SAMPLES / "report_memory.json").read_text())
+    for layer, other in zip(made["layers"], remembered["layers"], strict=True):
+        layer |= {name: other[name] for name in ("output_bytes", "live_bytes")}
+    return made | {"extra": {"peak_memory": 3488}}
+
+
+def test_every_integer_is_a_fact_or_is_refused_where_it_is_another() -> None:
+    document = everything()
+    twice = {
+        n for n, layer in enumerate(document["layers"]) if layer["path"].startswith("blocks.1.")
+    }
+    found = [
+        place
+        for place in places(document)
+        if type(at(document, place)) is int and not (place[0] == "layers" and place[1] in twice)
+    ]
+    refused = 0
+    for place in found:
+        *way, last = place
+        holder, was = at(document, tuple(way)), at(document, place)
+        holder[last] = was + 1
+        try:
+            report = Report.from_json(json.dumps(document))
+        except ReportError:
+            refused += 1
+        else:
+            assert FACTS.match(".".join(map(str, place))), place
+            assert place[-1] not in ("read", "written") or not holder["ops"]
+            assert at(report.to_dict(), place) == was + 1
+        holder[last] = was
+    assert document == everything()
+    assert refused > len(found) / 3
+
+
+def at(value: Any, place: Place) -> Any:
+    for key in place:
+        value = value[key]
+    return value
 
 
 def places(value: Any, place: Place = ()) -> Iterator[Place]:
@@ -196,6 +293,10 @@ def test_an_older_document_has_neither() -> None:
         ({"tallies__0__ops__0__args": {"input": {"float32": [1, -3, 8, 8]}}}, "is no shape"),
         ({"tallies__0__ops__0__args": {"input": {}}}, "not a list of operations"),
         ({"tallies__0__ops__0__args": 3}, "not a list of operations"),
+        (
+            {"tallies__0__ops__0__args": {}},
+            "tallies[0].read is 384, but its operations add up to 0",
+        ),
         ({"tallies__0__ops__0": 3}, "not a list of operations"),
         ({"tallies__0__ops": {}}, "expected a list"),
         ({"weights": {"weight": 3}}, "weights.weight: expected a shape"),
@@ -215,7 +316,6 @@ def test_operations_that_do_not_come_to_their_tally_are_not_used() -> None:
     for damaged in (
         _with_ops(tallies__0__ops__0__args=other),
         _with_ops(tallies__0__ops__0__op="aten.nothing"),
-        _with_ops(tallies__0__ops__0__args={}),
     ):
         report = Report.from_json(damaged)
         explanation = cnnstat.explain_layer(report, "")

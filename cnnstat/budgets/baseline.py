@@ -3,7 +3,7 @@
     {"schema": 1,
      "made_by": {"cnnstat", "torch", …},
      "checks": {NAME: {"model", "input", "mode", "passes", "convention",
-                       "device", "dtype", "runtime" where something was estimated for them,
+                       "engine", and "device", "dtype", "runtime" where something was estimated for them,
                        "params", "param_bytes", "macs", "flops", "activations", …,
                        "made_by": {…} where it differs,
                        "layers": [{"path", "type", "kind", "output", "attrs", "params", "macs", …}]}}}
@@ -34,7 +34,7 @@ PACKAGES = ("cnnstat", "torch", "torchvision", "timm")
 """Whose versions may change a count."""
 
 _TARGET = ("device", "dtype", "runtime")
-_CIRCUMSTANCES = ("model", "input", "mode", "passes", "convention", *_TARGET)
+_CIRCUMSTANCES = ("model", "input", "mode", "passes", "convention", "engine", *_TARGET)
 _MOST_BYTES = 256 * 2**20
 
 
@@ -47,7 +47,7 @@ class Entry:
     layers: tuple[Layer, ...] = ()
     """Cut down as `cnnstat.budgets.movement` says."""
     circumstances: Mapping[str, str] = field(default_factory=dict)
-    """`model`, `input`, `mode`, `passes`, `convention`, `device`, …: other ones make other numbers."""
+    """`model`, `input`, `mode`, `passes`, `convention`, `engine`, `device`, …: others make other numbers."""
     made_by: Mapping[str, str] = field(default_factory=dict)
     """Versions of the packages behind it."""
 
@@ -205,6 +205,7 @@ def circumstances_of(report: Report) -> dict[str, str]:
         "mode": str(meta.get("mode", "")),
         "passes": ", ".join(map(str, _listed(meta.get("phases")))),
         "convention": report.convention,
+        "engine": str(meta.get("engine") or ""),
         **{name: str(meta.get(name) or "") for name in _TARGET},
     }
     return {name: text for name, text in made.items() if text}
@@ -223,10 +224,12 @@ def _listed(value: Any) -> Sequence[Any]:
 
 
 def _versions(report: Report) -> dict[str, str]:
+    meta = report.meta
+    versions = {name: str(meta[name]) for name in PACKAGES if meta.get(name)}
+    package, _, version = str(meta.get("source_package") or "").rpartition(" ")
+    versions |= {package: version} if package and package not in versions else {}
     # What follows the + says for which device torch was built, and counts nothing else.
-    return {
-        name: str(report.meta[name]).partition("+")[0] for name in PACKAGES if report.meta.get(name)
-    }
+    return {name: version.partition("+")[0] for name, version in versions.items()}
 
 
 def _in_order(metrics: Sequence[Metric]) -> tuple[Metric, ...]:

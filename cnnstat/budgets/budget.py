@@ -14,9 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cnnstat.budgets.baseline import Entry, circumstances_of
-from cnnstat.budgets.limits import Check, Fits, Growth, Level, Limit, Metric
+from cnnstat.budgets.baseline import Entry
+from cnnstat.budgets.limits import Check, Fits, Growth, Level, Limit, Metric, Missing
 from cnnstat.budgets.movement import LayerChange, heaviest, largest, largest_changes, story
+from cnnstat.budgets.since import UPDATE, changes, comparable, told, unheld
+from cnnstat.budgets.slack import lower
 from cnnstat.budgets.target import FITTED, Room, dtype_of_metric
 from cnnstat.report import Report
 from cnnstat.units import percent
@@ -117,6 +119,8 @@ class CheckResult:
     """What the baseline says of it."""
     changes: tuple[LayerChange, ...] = ()
     """The layers that moved since the baseline."""
+    unheld: tuple[str, ...] = ()
+    """The rules of growth that pass though the baseline says nothing of them."""
     notes: tuple[str, ...] = ()
     """What the reader should know."""
 
@@ -181,13 +185,14 @@ def evaluate(
     baseline: Entry | None = None,
     uncounted: Iterable[str] = (),
     level: Level = "error",
+    missing_baseline: Missing = "fail",
     name: str = "",
 ) -> CheckResult:
     """Hold a report against limits: `{"macs": "320 M"}`, or as `cnnstat.budgets.limits` has them.
 
-    `growth`, `{"macs": "1%"}`, is held against `baseline`. `uncounted` names operations that may stay
-    without a rule; any other one makes the verdict unknown. Raises `ValueError` for a limit that
-    cannot be read.
+    `growth`, `{"macs": "1%"}`, is held against `baseline`; where that says nothing of it, the verdict is
+    unknown, unless `missing_baseline` is `"pass"`. `uncounted` names operations that may stay without a
+    rule; any other one makes the verdict unknown. Raises `ValueError` for a limit that cannot be read.
     """
     maxima = (
         tuple(Limit.of(key, given) for key, given in limits.items())
@@ -206,6 +211,7 @@ def evaluate(
         growth=rises,
         level=level,
         uncounted=tuple(uncounted),
+        missing_baseline='missing_baseline="pass"' if missing_baseline == "pass" else "",
     )
     return evaluate_check(check, report, baseline)
 
@@ -216,25 +222,36 @@ def evaluate_check(
     entry: Entry | None = None,
     rooms: Sequence[Room] = (),
     floors: Mapping[str, int] | None = None,
+    *,
+    updating: bool = False,
 ) -> CheckResult:
     """Hold a report against a check, and what the baseline says of it; `rooms` are those of its device.
 
     `floors` has, by the name of a metric that is not known, what it is at least: enough to exceed a
-    limit, and never to pass one.
+    limit, and never to pass one. `updating` says that the baseline is about to be written: then there is
+    nothing to say of what it lacks.
     """
     found = (_finding(metric, check, report, entry, floors or {}) for metric in check.metrics)
     findings = tuple(finding for finding in found if finding)
     settled = {f.metric for f in findings if f.exceeded or f.metric.known(report)}
     lacking = tuple(metric for metric in check.metrics if metric not in settled)
-    changes: tuple[LayerChange, ...] = ()
+    moved: tuple[LayerChange, ...] = ()
     if entry is not None and entry.layers:
-        changes = largest_changes(entry.layers, report, entry.metrics)
+        moved = largest_changes(entry.layers, report, entry.metrics)
     if check.fits:
         dtype = str(report.meta.get("dtype") or "")
         findings += tuple(_fitting(room, check.fits, dtype) for room in rooms)
+    exceeded = [finding.metric for finding in findings if finding.exceeded]
+    lacks = {} if updating else unheld(check, report, entry, exceeded)
+    waived = lacks if check.missing_baseline else {}
     reason, hint = _lack(check, report, rooms, lacking)
     if not reason:
         reason, hint = _gap(check, report)
+    if not reason and lacks and not waived:
+        reason, hint = told(lacks), UPDATE
+    notes = _notes(check, report, findings, lacking)
+    since = changes(check, report, entry, bool(moved)) if entry else ()
+    passed = [f"{check.missing_baseline}: {told(waived)}; {UPDATE}"] if waived else []
     return CheckResult(
         check=check,
         findings=findings,
@@ -242,8 +259,9 @@ def evaluate_check(
         hint=hint,
         report=report,
         entry=entry,
-        changes=changes,
-        notes=tuple(_notes(check, report, entry, bool(changes), lacking)),
+        changes=moved,
+        unheld=tuple(waived),
+        notes=(*passed, *notes, *since),
     )
 
 
@@ -287,13 +305,7 @@ def _fitting(room: Room, fits: Fits, dtype: str) -> Finding:
 def _before(metric: Metric, report: Report, entry: Entry | None) -> int | None:
     if entry is None:
         return None
-    return entry.numbers.get(metric.name) if metric in _comparable(report, entry) else None
-
-
-def _comparable(report: Report, entry: Entry) -> tuple[Metric, ...]:
-    """What the baseline has that means the same now: what two conventions quote does not."""
-    now = circumstances_of(report)
-    return tuple(metric for metric in entry.metrics if not entry.differs(now, metric))
+    return entry.numbers.get(metric.name) if metric in comparable(report, entry) else None
 
 
 def _lack(
@@ -355,7 +367,7 @@ def _uncounted(report: Report) -> dict[str, dict[str, int]]:
 
 
 def _notes(
-    check: Check, report: Report, entry: Entry | None, moved: bool, lacking: Sequence[Metric]
+    check: Check, report: Report, findings: Sequence[Finding], lacking: Sequence[Metric]
 ) -> Iterator[str]:
     for op, places in _uncounted(report).items():
         if _allowed(check, op):
@@ -372,40 +384,11 @@ def _notes(
             yield from (note.text for note in report.notes if note.kind == metric.name)
     if check.fits:
         yield from (note.text for note in report.notes if note.kind == FITTED)
-    if entry is None:
-        return
-    now = Entry.of(report, check.metrics)
-    comparable = _comparable(report, entry)
-    for rule in check.growth:
-        if rule.metric in comparable:
-            continue
-        lacks = f"has no {rule.metric.label}"
-        differs = entry.differs(now.circumstances, rule.metric)
-        if rule.metric.name in entry.numbers:
-            lacks = (
-                f"has {rule.metric.label} of another {differs}, {entry.circumstances[differs]}, "
-                f"which cannot be compared with {now.circumstances.get(differs, 'none')}"
-            )
-        yield (
-            f"the baseline of {check.name} {lacks}; "
-            "run `cnnstat check --update` and commit the file"
-        )
-    for what, text in now.circumstances.items():
-        before = entry.circumstances.get(what, text)
-        if before != text:
-            yield f"{what} is {text}, and was {before} when the baseline was made"
-    names = [metric.name for metric in comparable]
-    differ = any(now.numbers.get(n, entry.numbers[n]) != entry.numbers[n] for n in names)
-    versions = [
-        f"{package} {entry.made_by[package]} → {version}"
-        for package, version in now.made_by.items()
-        if entry.made_by.get(package, version) != version
-    ]
-    if versions and (differ or moved):
-        yield (
-            f"{', '.join(versions)} since the baseline: the likely cause, "
-            "where the model itself did not change"
-        )
+    for finding in findings:
+        # What is missing from a number may be what brings it near its limit.
+        if not (finding.exceeded or finding.at_least):
+            limits = (bound.rule for bound in finding.bounds if isinstance(bound.rule, Limit))
+            yield from filter(None, (lower(limit, finding.measured) for limit in limits))
 
 
 # Which layers

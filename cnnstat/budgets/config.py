@@ -3,6 +3,7 @@
     [tool.cnnstat]
     baseline = "cnnstat-baseline.json"
     convention = "macs"
+    missing-baseline = "fail"           # or "pass": growth without a baseline passes, and says so
 
     [[tool.cnnstat.check]]
     model = "src/net.py:build"
@@ -38,10 +39,11 @@ from cnnstat.inputs import parse_input
 BASELINE = "cnnstat-baseline.json"
 """Where the baseline is, unless the configuration says otherwise."""
 
-_TOP_KEYS = ("baseline", "convention", "check", "devices")
+_TOP_KEYS = ("baseline", "missing-baseline", "convention", "check", "devices")
 _CHECK_KEYS = (
     *("model", "input", "name", "max", "growth", "level", "uncounted"),
     *("batch", "train", "backward", "convention", "device", "dtype", "runtime", "fits"),
+    "missing-baseline",
 )
 _TARGET_KEYS = ("device", "dtype", "runtime")
 _GROWN = ("params", "macs")
@@ -93,7 +95,7 @@ def read_config(path: Path) -> Config:
 def _config(path: Path, top: ConfigTable) -> Config:
     top.only(_TOP_KEYS, "key")
     baseline = _baseline(path.parent, top)
-    convention = _convention(top)
+    convention, missing = _convention(top), _missing(top)
     listed = top.value.get("check", [])
     if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
         header = ".".join((*map(str, top.path), "check"))
@@ -101,7 +103,7 @@ def _config(path: Path, top: ConfigTable) -> Config:
     checks: dict[str, Check] = {}
     for n, item in enumerate(listed):
         table = ConfigTable(item, (*top.path, "check", n), top.lines, top.shown)
-        check = _check(table, convention)
+        check = _check(table, convention, missing)
         if check.name in checks:
             first = checks[check.name].place
             table.wrong(
@@ -142,7 +144,19 @@ def _convention(table: ConfigTable) -> str | None:
     return name
 
 
-def _check(table: ConfigTable, convention: str | None) -> Check:
+def _missing(table: ConfigTable, default: str = "") -> str:
+    """What lets growth pass that the baseline says nothing of, with its place; `""`: nothing does."""
+    given = table.text("missing-baseline")
+    if given not in (None, "fail", "pass"):
+        table.wrong(
+            f"missing-baseline {given!r}; expected 'fail', or 'pass' where growth without a baseline passes",
+            "missing-baseline",
+        )
+    said = f'missing-baseline = "pass" at {table.place("missing-baseline")}'
+    return {None: default, "fail": "", "pass": said}[given]
+
+
+def _check(table: ConfigTable, convention: str | None, missing: str) -> Check:
     table.only(_CHECK_KEYS, "key of a check")
     model = table.text("model")
     if model is None:
@@ -165,6 +179,7 @@ def _check(table: ConfigTable, convention: str | None) -> Check:
         target=_target(table),
         level=level,
         uncounted=_texts(table, "uncounted"),
+        missing_baseline=_missing(table, missing),
         place=table.place(),
     )
     for rule in check.rules:
@@ -177,6 +192,12 @@ def _check(table: ConfigTable, convention: str | None) -> Check:
         table.wrong(
             f"check {check.name!r} has neither max nor growth, so it holds nothing",
             hint='add max = { params = "26 M" } or growth = { macs = "0%" }',
+        )
+    if "missing-baseline" in table.value and not check.growth:
+        table.wrong(
+            "'missing-baseline' changes nothing here",
+            "missing-baseline",
+            hint="growth alone looks at the baseline; give some, or leave it out",
         )
     verify(check)
     return check

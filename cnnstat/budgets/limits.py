@@ -24,6 +24,8 @@ from cnnstat.units import (
 
 Unit = Literal["count", "bytes", "time"]
 Level = Literal["error", "warn", "off"]
+Missing = Literal["fail", "pass"]
+"""What growth does that the baseline says nothing of."""
 LEVELS: tuple[Level, ...] = ("error", "warn", "off")
 """What a broken budget does: fails, is said and passes, is not looked at."""
 
@@ -52,6 +54,11 @@ class Metric:
     """Whether it is estimated on demand, of the whole network alone, and in `Report.extra`."""
     within: tuple[str, ...] = ()
     """Circumstances that it depends on: numbers from other ones cannot be compared."""
+
+    @property
+    def moved_by(self) -> tuple[str, ...]:
+        """Circumstances that move it as a change of the network would, and may hide one."""
+        return ("input", "mode", "passes") if self.of_work or self.extra else ()
 
     @property
     def counted_in(self) -> str:
@@ -309,6 +316,9 @@ class Check:
     """What a broken budget does."""
     uncounted: tuple[str, ...] = ()
     """Names of operations that may stay without a rule."""
+    missing_baseline: str = ""
+    """What lets growth pass that the baseline says nothing of: `missing-baseline = "pass"` and where that
+    stands; `""`: nothing does."""
     place: Place | None = None
     """Where it stands; `None`: not in a file."""
 

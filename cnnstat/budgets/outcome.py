@@ -137,6 +137,9 @@ class Outcome:
             parts.append(f"{_checks(passed)} passed" if passed or not self.warned else "no failure")
         if self.warned:
             parts.append(f"{_count(len(self.warned), 'warning')}: {_named(self.warned)}")
+        unheld = [result.name for result in self.results if result.unheld]
+        if unheld:
+            parts.append(f"growth is not held for {_few(unheld)}, which the baseline does not know")
         off = len(self.results) - len(held)
         if off:
             parts.append(f"{off} off")

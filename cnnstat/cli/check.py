@@ -12,7 +12,7 @@ import typer
 from cnnstat.cli import options
 from cnnstat.cli.check_order import Asked, Given, measuring
 from cnnstat.cli.check_output import CheckOutputs
-from cnnstat.cli.output import exit_codes
+from cnnstat.cli.output import exit_codes, tell
 from cnnstat.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -214,7 +214,9 @@ def _outcome(
     from cnnstat.budgets import checking
 
     if update:
-        return checking.update(order, measure, strict, exit_zero, allow_increase=allow_increase)
+        return checking.update(
+            order, measure, strict, exit_zero, allow_increase=allow_increase, tell=tell
+        )
     if allow_increase:
         raise OutputError("--allow-increase goes with --update")
     return checking.hold(order, measure, strict, exit_zero)

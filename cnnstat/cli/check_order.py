@@ -227,7 +227,8 @@ def _nothing(names: Sequence[str], config: Config | None) -> NoReturn:
     )
     tell(
         f"cnnstat: error: no budget to hold: {found}; give one (cnnstat check {model} --max-macs 4.2G) "
-        "or paste this into pyproject.toml, with numbers of your own:"
+        "or paste this into pyproject.toml, with numbers of your own, and write its baseline with "
+        "cnnstat check --update:"
     )
     sample = _SAMPLE.format(model=json.dumps(model, ensure_ascii=False))
     if config is not None and config.path.name != "pyproject.toml":

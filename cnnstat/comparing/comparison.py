@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cnnstat.comparing.alignment import Alignment, align, related
 from cnnstat.comparing.stages import StageRow, stage_rows
 from cnnstat.errors import SpecError
-from cnnstat.kinds import KINDS, SQUEEZE_EXCITATION
-from cnnstat.report import Report
+from cnnstat.report import KindTotal, Report
 
 if TYPE_CHECKING:
     import pandas
@@ -39,20 +38,6 @@ _OF_PARAMETERS = ("params", "bytes")
 """What is known in full whatever ran."""
 
 Bound = Literal["", "≥", "≤", "?"]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What the layers and operations of one kind add up to."""
-
-    params: int = 0
-    """Parameters."""
-    macs: int = 0
-    """Multiply–accumulates."""
-    flops: int = 0
-    """FLOPs."""
-    activations: int = 0
-    """Activations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +80,10 @@ class Model:
     def _values(self) -> dict[str, int]:
         return {name: measure(self.report) for name, measure in METRICS.items()}
 
-    @cached_property
-    def kinds(self) -> Mapping[str, Part]:
+    @property
+    def kinds(self) -> Mapping[str, KindTotal]:
         """What each kind costs, parameters by the layer's and work by the operation's; adds up."""
-        return _kinds(self.report)
+        return self.report.kinds
 
 
 @dataclass(frozen=True)
@@ -324,20 +309,3 @@ _BOUNDS: Mapping[tuple[bool, bool], Bound] = {
     (False, True): "≤",
     (True, True): "?",
 }
-
-
-def _kinds(report: Report) -> dict[str, Part]:
-    sums: dict[str, list[int]] = {}
-    for layer in report.layers:
-        kind = SQUEEZE_EXCITATION if layer.group else layer.kind
-        sums.setdefault(kind, [0] * 4)[0] += layer.params
-        for tally in layer.tallies:
-            row = sums.setdefault(tally.kind, [0] * 4)
-            row[1] += tally.work.macs
-            row[2] += tally.work.flops
-            row[3] += tally.work.activations
-    order = (
-        *(kind for kind in KINDS if kind in sums),
-        *(kind for kind in sums if kind not in KINDS),
-    )
-    return {kind: Part(*sums[kind]) for kind in order if any(sums[kind])}

@@ -33,7 +33,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cnnstat.comparing.alignment import Pair
@@ -75,8 +74,16 @@ def _model(model: Model, metrics: Sequence[str]) -> dict[str, Any]:
         "complete": report.complete,
         **{key: report.meta.get(key) for key in ("inputs", "mode", "phases")},
         "values": {name: model.value(name) for name in metrics},
-        "kinds": {kind: asdict(part) for kind, part in model.kinds.items()},
+        "kinds": dict(_by_kind(report)),
     }
+
+
+def _by_kind(report: Report) -> Iterator[tuple[str, dict[str, int]]]:
+    """What each kind costs, where it costs anything."""
+    for kind, total in report.kinds.items():
+        counts = {name: getattr(total, name) for name in _COUNTS}
+        if any(counts.values()):
+            yield kind, counts
 
 
 def _aligned(comparison: Comparison) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import importlib
 import os
 import stat
 import tempfile
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -188,12 +189,27 @@ def write(documents: Mapping[Path, str]) -> None:
                 leftover.unlink()
 
 
+def clear_leftovers(path: Path) -> None:
+    """Remove what a `write` of this file that was killed left beside it; for whoever alone writes it."""
+    target = path.resolve()
+    for leftover in target.parent.glob(f"{_prefix(target)}*.tmp"):
+        with suppress(OSError):
+            leftover.unlink()
+
+
+def _prefix(target: Path) -> str:
+    """How the names begin of what is to take the place of a file: of any length, and in any script."""
+    return f".cnnstat-{zlib.crc32(target.name.encode('utf-8', 'surrogateescape')):08x}-"
+
+
 def _write_beside(target: Path, content: bytes) -> Path:
-    handle, name = tempfile.mkstemp(prefix=".cnnstat-", suffix=".tmp", dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=_prefix(target), suffix=".tmp", dir=target.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave an empty file under the new name
         temporary.chmod(_mode(target))
     except BaseException:
         temporary.unlink(missing_ok=True)

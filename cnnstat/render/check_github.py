@@ -47,7 +47,9 @@ def check_github(outcome: Outcome) -> str:
     # No name is printed on this line: whatever it held could be a command to GitHub.
     held = [result.status for result in outcome.results]
     counts = [f"{held.count(status)} {status}" for status in ("passed", "exceeded", "unknown")]
-    more = f"; {len(found) - MOST} more annotations left out" if len(found) > MOST else ""
+    unheld = sum(bool(result.unheld) for result in outcome.results)
+    more = f"; growth not held for {unheld}, which the baseline does not know" if unheld else ""
+    more += f"; {len(found) - MOST} more annotations left out" if len(found) > MOST else ""
     lines.append(f"cnnstat check: {', '.join(counts)}; exit code {outcome.code}{more}")
     return "\n".join(lines) + "\n"
 

@@ -12,6 +12,7 @@ import inspect
 import os
 import sys
 import traceback
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ def subject(spec: Spec) -> Subject:
         source=str(spec.source),
         build=build,
         inputs=Inputs.declared_by(target),
+        versions=code.versions(),
         environment=code.environment,
     )
 
@@ -77,6 +79,10 @@ class _Code:
                     raise self._no_such(part, names, module) from None
         self._check(value)
         return value
+
+    def versions(self) -> dict[str, str]:
+        """The package that it is of, where that is installed: `{"source_package": "kan 0.2.8"}`."""
+        return {}
 
     def build(self, target: Any) -> nn.Module:
         """The model that `target` is or returns."""
@@ -204,6 +210,15 @@ class _Module(_Code):
                     hint="sources are tv:, zoo: and timm:; a file is path/to/file.py:Name",
                 ) from error
             raise
+
+    def versions(self) -> dict[str, str]:
+        """As what it is imported and as what it is installed may be two names."""
+        package = self.place.partition(".")[0]
+        try:
+            return {"source_package": f"{package} {metadata.version(package)}"}
+        except metadata.PackageNotFoundError:
+            names = metadata.packages_distributions().get(package)
+            return {"source_package": f"{names[0]} {metadata.version(names[0])}"} if names else {}
 
 
 def _check_file(path: Path, place: str) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cnnstat.budgets.baseline import Entry
 from cnnstat.budgets.budget import evaluate
-from cnnstat.budgets.limits import Limit, Place
+from cnnstat.budgets.limits import METRICS, Limit, Place
+from cnnstat.budgets.slack import proposal
 from cnnstat.report import Layer, Report, Work
 from tests.reports import conv, linear, module, normal, report, unknown
 
@@ -84,7 +88,7 @@ def test_off_is_not_looked_at() -> None:
 # Against a baseline
 
 
-def net(*layers: Layer, **meta: str) -> Report:
+def net(*layers: Layer, **meta: Any) -> Report:
     made = report("net", module("", "Net", "container", (1, 3, 8, 8), (1, 10)), *layers)
     return replace(made, meta={**made.meta, **meta})
 
@@ -107,15 +111,60 @@ def test_growth_is_held_against_the_baseline() -> None:
     assert result.findings[0].change == "+216 (+70.6 %)"
 
 
-def test_growth_without_a_baseline_passes() -> None:
-    assert evaluate(net(STEM), growth={"params": "0%"}).status == "passed"
+def test_growth_without_a_baseline_is_no_pass() -> None:
+    growth = {"params": "0%", "macs": "1%", "flops": "+1"}
+    result = evaluate(net(STEM), growth=growth, name="a")
+    assert result.status == "unknown"
+    assert result.lack == (
+        "cannot tell: growth.params, growth.macs and growth.flops cannot be held: the baseline has no "
+        "entry for a",
+        "run `cnnstat check --update` and commit the file",
+    )
+    result = evaluate(net(STEM), growth=growth, missing_baseline="pass", name="a")
+    assert (result.status, result.unheld) == ("passed", tuple(f"growth.{n}" for n in growth))
+    assert result.notes[0].startswith('missing_baseline="pass": growth.params, growth.macs and ')
 
 
-def test_a_number_that_the_baseline_does_not_have_passes_and_is_said() -> None:
+def test_what_is_exceeded_is_said_also_where_growth_cannot_be_told() -> None:
+    result = evaluate(net(STEM), {"params": 215}, growth={"params": "0%"})
+    assert result.status == "unknown"
+    assert "params over by 1 (216 > 215): max.params 215" in result.explain()
+
+
+def test_a_number_that_the_baseline_does_not_have_is_no_pass() -> None:
     baseline = Entry.of(net(STEM))
-    result = evaluate(net(WIDE), growth={"moved-bytes": "0%"}, baseline=baseline)
-    assert result.status == "passed"
-    assert "has no moved bytes" in result.notes[0]
+    growth = {"moved-bytes": "0%"}
+    result = evaluate(net(WIDE), growth=growth, baseline=baseline, name="a")
+    assert result.status == "unknown"
+    assert (
+        result.reason == "growth.moved-bytes cannot be held: the baseline of a has no moved bytes"
+    )
+    result = evaluate(
+        net(WIDE), growth=growth, baseline=baseline, missing_baseline="pass", name="a"
+    )
+    assert (result.status, result.unheld) == ("passed", ("growth.moved-bytes",))
+
+
+@pytest.mark.parametrize(
+    ("what", "before"), [("input", "x=1x3x64x64"), ("mode", "train"), ("passes", "backward")]
+)
+def test_work_in_other_circumstances_may_hide_growth(what: str, before: str) -> None:
+    entry = Entry.of(net(WIDE))
+    entry = replace(entry, circumstances={**entry.circumstances, what: before})
+    now = entry.circumstances | {what: Entry.of(net(STEM)).circumstances[what]}
+    # Fewer MACs, and nobody knows whether the network or its input became smaller.
+    result = evaluate(net(STEM), growth={"macs": "0%"}, baseline=entry, name="a")
+    assert result.status == "unknown"
+    assert (
+        f"the baseline of a has another {what}, {before} → {now[what]}, which may hide growth"
+        in result.reason
+    )
+    # Nor does anybody where a report does not say.
+    silent = replace(net(STEM), meta={})
+    assert evaluate(silent, growth={"macs": "0%"}, baseline=entry).status == "unknown"
+    # Parameters do not depend on any of it, and what is over its bound is over it.
+    assert evaluate(net(STEM), growth={"params": "0%"}, baseline=entry).status == "passed"
+    assert evaluate(net(WIDE, STEM), growth={"macs": "0%"}, baseline=entry).status == "exceeded"
 
 
 def test_the_layer_that_did_it_is_named_with_before_and_after() -> None:
@@ -165,6 +214,86 @@ def test_other_circumstances_are_said() -> None:
     assert result.notes == ("mode is eval, and was train when the baseline was made",)
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"mode": "train"}, "mode train → eval"),
+        ({"phases": ["forward", "backward"]}, "passes forward, backward → forward"),
+        ({"inputs": [{"shape": [2, 3, 8, 8]}]}, "input 2x3x8x8 → x=1x3x32x32"),
+        ({"engine": "cpu"}, "engine cpu → meta"),
+        ({"timm": "1.0.15"}, "timm 1.0.15 → 1.0.31"),
+        ({"source_package": "mylib 1.0"}, "mylib 1.0 → 1.1"),
+        ({"torch": "2.6.0", "engine": "fake"}, "engine fake → meta, torch 2.6.0 → 2.13.0"),
+    ],
+    ids=str,
+)
+def test_whatever_changed_is_the_likely_cause_of_a_number_that_moved(
+    changed: dict[str, Any], named: str
+) -> None:
+    now = {"timm": "1.0.31", "source_package": "mylib 1.1"}
+    entry = Entry.of(net(STEM, **{**now, **changed}))
+    cause = f"{named} since the baseline: the likely cause, where the model itself did not change"
+    assert cause in evaluate(net(WIDE, **now), {"macs": 1}, baseline=entry).notes
+    # Of a number that stayed nothing is the cause; and no mode or input moves a parameter.
+    assert cause not in evaluate(net(STEM, **now), {"macs": 1}, baseline=entry).notes
+
+
+def test_another_model_under_the_same_name_is_named_as_the_cause() -> None:
+    entry = replace(Entry.of(net(STEM)), circumstances={"model": "zoo:little"})
+    (note,) = evaluate(net(WIDE), {"macs": 1}, baseline=entry).notes
+    assert note == "model zoo:little → zoo:net since the baseline: the likely cause"
+
+
+# Far below a limit
+
+
+@pytest.mark.parametrize(
+    ("limit", "note"),
+    [
+        ("0.32 k", ""),  # 216 parameters: two thirds are 213.3
+        ("324", ""),
+        ("325", 'params is 33 % below its limit (lower it: max.params = "230" at net.toml:7)'),
+        ("1 M", 'params is 99 % below its limit (lower it: max.params = "230" at net.toml:7)'),
+    ],
+)
+def test_a_limit_far_above_what_is_measured_is_said_and_fails_nothing(
+    limit: str, note: str
+) -> None:
+    rule = Limit.of("params", limit, Place("net.toml", 7))
+    result = evaluate(net(STEM), [rule])
+    assert (result.status, result.notes) == ("passed", (note,) if note else ())
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_limit_that_cannot_be_lowered_with_any_room_stays(limit: int) -> None:
+    single = net(module("one", "Scale", "elementwise", params=1))
+    assert evaluate(single, {"params": limit}).notes == ()
+
+
+def test_a_limit_of_the_command_line_is_lowered_there() -> None:
+    rule = Limit.of("macs", "1 G", option="--max-macs")
+    # 8·64 outputs of 27 products each: 13,824.
+    (note,) = evaluate(net(STEM), [rule]).notes
+    assert note == "macs is 99 % below its limit (lower it: --max-macs 15k)"
+
+
+def test_what_is_partly_unknown_is_near_no_limit_and_far_from_none() -> None:
+    allowed = ["mylib.fused", "mylib.mix"]
+    notes = evaluate(unknown(), {"macs": "1 T"}, uncounted=allowed).notes
+    assert not any("lower it" in note for note in notes)
+
+
+@given(measured=st.integers(0, 10**12), unit=st.sampled_from(["params", "param-bytes", "roofline"]))
+def test_what_is_proposed_is_a_limit_that_holds_with_a_little_room(
+    measured: int, unit: str
+) -> None:
+    metric = METRICS[unit]
+    text = proposal(metric.unit, measured)
+    value = metric.parse(text)
+    assert measured + measured // 20 <= value <= measured + measured // 3 + 1
+    assert sum(letter.isdigit() for letter in text) <= 5
+
+
 def test_quotes_of_two_conventions_are_not_compared() -> None:
     (quoted,) = evaluate(net(STEM), {"quoted": "1 M"}).check.metrics
     baseline = Entry.of(net(STEM), [quoted])
@@ -180,11 +309,15 @@ def test_a_baseline_that_quotes_another_convention_is_named_as_that() -> None:
     doubled = replace(STEM, quoted=2 * STEM.quoted)
     other = replace(net(doubled, torch="2.14.0"), convention="fvcore")
     result = evaluate(other, growth={"quoted": "0%"}, baseline=baseline, name="a")
+    assert (result.status, result.reason) == (
+        "unknown",
+        "growth.quoted cannot be held: the baseline of a has quoted of another convention, macs, which "
+        "cannot be compared with fvcore",
+    )
     # A version is to blame for nothing here, and no layer moved.
     assert result.notes == (
-        "the baseline of a has quoted of another convention, macs, which cannot be compared with "
-        "fvcore; run `cnnstat check --update` and commit the file",
-        "convention is fvcore, and was macs when the baseline was made",
+        "convention macs → fvcore since the baseline: the likely cause, where the model itself did not "
+        "change",
     )
     assert result.changes == ()
 

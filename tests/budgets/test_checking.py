@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ from cnnstat.budgets.checking import Measured, Order, hold, update
 from cnnstat.budgets.config import read_config
 from cnnstat.budgets.limits import Check
 from cnnstat.errors import BuildError, ConfigError, OutputError
+from cnnstat.render.base import View
+from cnnstat.render.check_formats import carries_notes, check_text
 from cnnstat.report import Report
 from tests.reports import conv, module, normal, report, unknown
 
@@ -73,7 +76,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return Project(tmp_path)
 
 
-def test_the_first_run_passes_and_says_what_to_do(project: Project) -> None:
+def test_a_first_run_of_limits_alone_passes_and_says_what_to_do(project: Project) -> None:
+    project.say(CONFIG.replace('growth.params = "0%"\n', ""))
     outcome = hold(project.order(), project.measure)
     assert outcome.code == 0
     assert list(outcome.notes()) == [
@@ -81,6 +85,87 @@ def test_the_first_run_passes_and_says_what_to_do(project: Project) -> None:
     ]
     assert outcome.verdict() == "2 checks passed."
     assert not project.baseline.exists()
+
+
+def test_growth_without_a_baseline_cannot_be_told_until_an_update_writes_one(
+    project: Project,
+) -> None:
+    outcome = hold(project.order(), project.measure)
+    assert (outcome.code, [r.status for r in outcome.results]) == (2, ["unknown", "passed"])
+    assert outcome.results[0].lack == (
+        "cannot tell: growth.params cannot be held: the baseline has no entry for one",
+        "run `cnnstat check --update` and commit the file",
+    )
+    assert "cannot be told: one" in outcome.verdict()
+    assert hold(project.order(), project.measure, strict=True, exit_zero=True).code == 2
+    assert not project.baseline.exists()
+    # What writes it is no verdict on growth, and passes.
+    assert update(project.order(), project.measure).code == 0
+    assert hold(project.order(), project.measure).code == 0
+
+
+@pytest.mark.parametrize("left", ["no file", "another name", "no such number", "no check at all"])
+def test_a_baseline_that_lost_what_growth_is_held_against_passes_nothing(
+    project: Project, left: str
+) -> None:
+    update(project.order(), project.measure)
+    document = json.loads(project.baseline.read_text())
+    if left == "no file":
+        project.baseline.unlink()
+    elif left == "another name":
+        project.say(CONFIG.replace('"one"', '"renamed"'))
+    elif left == "no such number":
+        del document["checks"]["one"]["params"]
+        project.baseline.write_text(json.dumps(document))
+    else:
+        project.baseline.write_text(json.dumps(document | {"checks": {}}))
+    outcome = hold(project.order(), project.measure)
+    assert outcome.code == 2
+    (first, _) = outcome.results
+    assert "growth.params cannot be held: the baseline " in first.reason
+    assert first.hint == "run `cnnstat check --update` and commit the file"
+    assert update(project.order(), project.measure).code == 0
+    assert hold(project.order(), project.measure).code == 0
+
+
+@pytest.mark.parametrize("where", ["of all", "of one"])
+def test_where_it_is_said_growth_passes_without_a_baseline_and_that_is_said(
+    project: Project, where: str
+) -> None:
+    line = 'missing-baseline = "pass"\n'
+    project.say(line + CONFIG if where == "of all" else CONFIG.replace('"0%"\n', f'"0%"\n{line}'))
+    outcome = hold(project.order(), project.measure)
+    assert outcome.code == 0
+    place = f"cnnstat.toml:{1 if where == 'of all' else 6}"
+    note = (
+        f'missing-baseline = "pass" at {place}: growth.params cannot be held: the baseline has no '
+        "entry for one; run `cnnstat check --update` and commit the file"
+    )
+    assert outcome.results[0].notes[0] == note
+    assert "growth is not held for one, which the baseline does not know" in outcome.verdict()
+    assert list(outcome.notes()) == [
+        "no baseline for two; run `cnnstat check --update` and commit the file"
+    ]
+    view = View()
+    for name in ("table", "json", "markdown", "github", "junit", "html", "latex"):
+        text = html.unescape(check_text(outcome, name, view)).replace("\\", "")
+        assert "missing-baseline" in text or not carries_notes(name), name
+    # It forgives nothing else.
+    assert update(project.order(), project.measure).code == 0
+    assert "not held" not in hold(project.order(), project.measure).verdict()
+    project.models["first"] = lambda: net(9)
+    assert hold(project.order(), project.measure).code == 1
+
+
+def test_one_check_may_hold_what_the_others_need_not(project: Project) -> None:
+    project.say(
+        'missing-baseline = "pass"\n'
+        + CONFIG.replace('"0%"\n', '"0%"\nmissing-baseline = "fail"\n')
+        + 'growth.macs = "0%"\n'
+    )
+    outcome = hold(project.order(), project.measure)
+    assert [result.status for result in outcome.results] == ["unknown", "passed"]
+    assert [result.unheld for result in outcome.results] == [(), ("growth.macs",)]
 
 
 def test_an_update_then_nothing_to_say(project: Project) -> None:
@@ -173,6 +258,7 @@ def broken() -> Report:
 def test_exceeded_and_unknown_are_told_together(
     project: Project, model: Callable[[], Report]
 ) -> None:
+    update(project.order(), project.measure)
     project.models = {"first": lambda: net(10**6), "second": model}
     outcome = hold(project.order(), project.measure)
     assert outcome.code == 2
@@ -209,6 +295,7 @@ def test_an_update_writes_nothing_where_something_cannot_be_told(project: Projec
 def test_levels(
     project: Project, level: str, strict: bool, exit_zero: bool, exceeded: int, cannot: int
 ) -> None:
+    update(project.order(), project.measure)
     project.say(CONFIG + f"level = '{level}'\n")
     project.models["second"] = lambda: net(10**6)
     assert hold(project.order(), project.measure, strict, exit_zero).code == exceeded
@@ -227,6 +314,7 @@ def test_what_is_off_is_not_measured_and_keeps_its_baseline(project: Project) ->
 
 
 def test_the_advice_names_the_line(project: Project) -> None:
+    update(project.order(), project.measure)
     project.models["first"] = lambda: net(10**6)
     verdict = hold(project.order(), project.measure).verdict()
     assert verdict.endswith("Raise `max.params` at cnnstat.toml:4, or shrink the model.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cnnstat.render.check_formats import CHECK_FORMATS
 from cnnstat.report import Report
 from tests.cli.conftest import Analyze, Run, start
 from tests.odd import ODD
@@ -265,6 +267,8 @@ def test_without_a_budget_there_is_one_to_paste(run: Run, analyze: Analyze) -> N
     assert result.code == 2
     _, _, sample = result.err.partition("\n")
     configure(sample)
+    assert run("check").code == 2  # its growth has no baseline yet
+    assert run("check", "--update").code == 0
     assert run("check", "--max-params", "1G", "net.py:Net").code == 0
     assert analyze.calls[-1]["spec"] == "net.py:Net"
 
@@ -332,6 +336,61 @@ def test_an_unreadable_baseline_is_no_pass(run: Run) -> None:
     Path("cnnstat-baseline.json").write_text('{"schema": 1,\n oops')
     for args in ((), ("--update",)):
         assert "cnnstat-baseline.json:2: not a baseline" in run("check", *args).error
+
+
+# Growth and its baseline
+
+GROWTH = """\
+[[check]]
+name = "little"
+model = "little.json"
+max.params = "1 G"
+growth = {{ params = "0%", macs = "1%" }}
+{more}"""
+
+
+@pytest.mark.parametrize("args", [(), ("--strict",), ("--exit-zero",), ("little",), ("-q",)])
+def test_growth_without_a_baseline_is_exit_code_2_with_the_command_that_writes_it(
+    run: Run, args: tuple[str, ...]
+) -> None:
+    configure(GROWTH.format(more=""), "cnnstat.toml")
+    result = run("check", *args)
+    assert result.code == 2
+    assert "growth.params and growth.macs cannot be held: the baseline has no entry" in result.out
+    assert "run `cnnstat check --update` and commit the file" in result.out
+    assert run("check", "--update").code == 0
+    assert run("check", *args).code == 0
+    Path("cnnstat-baseline.json").unlink()
+    assert run("check", *args).code == 2
+
+
+@pytest.mark.parametrize("name", CHECK_FORMATS)
+def test_what_passes_without_a_baseline_and_what_is_far_below_is_said_in_every_format(
+    run: Run, name: str
+) -> None:
+    configure(GROWTH.format(more='missing-baseline = "pass"\n'), "cnnstat.toml")
+    result = run("check", "-f", name)
+    assert result.code == 0
+    said = html.unescape(html.unescape(result.out + result.err)).replace("\\", "")
+    assert "missing-baseline = " in said
+    assert "cnnstat.toml:6: growth.params and growth.macs cannot be held" in said
+    assert "below its limit (lower it: max.params = " in said
+    assert "at cnnstat.toml:4)" in said
+    # Far below is far below with --update too, and none of it is said where it is not so.
+    run("check", "--update")
+    result = run("check", "-f", name)
+    assert "missing-baseline" not in result.out + result.err
+
+
+def test_many_annotations_leave_out_no_word_of_growth_that_is_not_held(run: Run) -> None:
+    text = "".join(
+        f'[[check]]\nname = "{n}"\nmodel = "little.json"\nmax.params = 1\nlevel = "error"\n'
+        for n in range(12)
+    )
+    configure('missing-baseline = "pass"\n' + text + GROWTH.format(more=""), "cnnstat.toml")
+    last = run("check", "-f", "github").out.splitlines()[-1]
+    assert last.startswith("cnnstat check: 1 passed, 12 exceeded, 0 unknown; ")
+    assert "growth not held for 1" in last
 
 
 # Where it goes

@@ -129,6 +129,7 @@ def test_limits_of_the_command_line_to_the_byte(check: Run) -> None:
 
 def test_a_configuration_with_a_device_of_its_own(check: Run) -> None:
     configure()
+    assert check("--update").code == 0
     done = check()
     assert done.code == 0
     cells = {line.split()[0]: line for line in done.out.splitlines() if line.strip()}
@@ -188,6 +189,7 @@ def test_the_help_is_in_sentences(check: Run) -> None:
 
 def test_a_device_of_the_project_serves_the_command_line_too(check: Run) -> None:
     configure()
+    assert check("--update").code == 0
     assert check(*LITTLE, "--device", "my-board", "--fits").code == 0
     done = check("net", "--fits", "--max-arena", 1)
     assert done.code == 1

@@ -225,6 +225,29 @@ def test_the_working_directory_may_contain_cnnstat_itself(monkeypatch, tmp_path)
     assert "cnnstat.zoo.lenet" in sys.modules
 
 
+@pytest.mark.parametrize(
+    ("distribution", "told"), [("ours", "ours 1.2"), ("Other-Name", "Other-Name 1.2")]
+)
+def test_an_installed_package_says_its_version_by_the_name_it_is_installed_under(
+    folder, monkeypatch, distribution, told
+):
+    site = folder(ours__net=NET, ours____init__="") / "site"
+    info = site / f"{distribution.replace('-', '_')}-1.2.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+    (info / "top_level.txt").write_text("ours\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path, str(site)])
+        subject = resolve("ours.net:Net")
+    assert subject.versions == {"source_package": told}
+
+
+def test_a_package_of_the_folder_alone_has_no_version(folder):
+    folder(ours__net=NET, ours____init__="")
+    assert resolve("ours.net:Net").versions == {}
+    assert resolve("ours/net.py:Net").versions == {}
+
+
 class TestErrors:
     def test_in_the_file(self, folder):
         folder(net="import torch\n\nx = 1 / 0\n")
