@@ -135,7 +135,7 @@ def _release(holder: Any, owned: dict[int, Any], reach: Reach) -> list[str]:
         return []
     if kind is dict:
         for owner in gc.get_referrers(holder):
-            if attributes_of(owner) is holder:
+            if id(attributes_of(owner)) == id(holder):
                 return _unbind(dict(holder), _name_of(owner), owned)
             if type in type(owner).__mro__ and _is_part(holder, owner):
                 known = reach.restore_around(owner)
