@@ -12,6 +12,7 @@
     growth = { macs = "0%", params = "+10 k" }
     level = "error"
     uncounted = ["mylib.fused"]
+    timeout = 60                        # seconds that the model may take
 
     device = "pixel-1"                  # what is estimated for a device
     dtype = "int8"
@@ -23,6 +24,7 @@ Whatever is wrong is said with file and line.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ _TOP_KEYS = ("baseline", "convention", "check", "devices")
 _CHECK_KEYS = (
     *("model", "input", "name", "max", "growth", "level", "uncounted"),
     *("batch", "train", "backward", "convention", "device", "dtype", "runtime", "fits"),
+    "timeout",
 )
 _TARGET_KEYS = ("device", "dtype", "runtime")
 _GROWN = ("params", "macs")
@@ -165,6 +168,7 @@ def _check(table: ConfigTable, convention: str | None) -> Check:
         target=_target(table),
         level=level,
         uncounted=_texts(table, "uncounted"),
+        timeout=_timeout(table),
         place=table.place(),
     )
     for rule in check.rules:
@@ -237,6 +241,13 @@ def _batch(table: ConfigTable) -> int | None:
     if batch is None or (type(batch) is int and 1 <= batch < 2**31):
         return batch
     table.expect("batch", "a whole number, 1 or more")
+
+
+def _timeout(table: ConfigTable) -> float | None:
+    seconds = table.value.get("timeout")
+    if seconds is None or (type(seconds) in (int, float) and 0 < seconds < math.inf):
+        return seconds
+    table.expect("timeout", "a number of seconds above 0")
 
 
 def _texts(table: ConfigTable, key: str) -> tuple[str, ...]:

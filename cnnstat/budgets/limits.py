@@ -309,6 +309,8 @@ class Check:
     """What a broken budget does."""
     uncounted: tuple[str, ...] = ()
     """Names of operations that may stay without a rule."""
+    timeout: float | None = None
+    """Seconds that its model may take; `None`: it does not say."""
     place: Place | None = None
     """Where it stands; `None`: not in a file."""
 
