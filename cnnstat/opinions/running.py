@@ -13,6 +13,7 @@ from cnnstat.analysis import Prepared
 from cnnstat.trace.arguments import arguments
 from cnnstat.trace.isolation import isolated
 from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack
+from cnnstat.trace.nesting import refuse_circle, room_to_nest
 from cnnstat.trace.recorder import Recorder
 from cnnstat.trace.twin import in_place
 
@@ -37,6 +38,7 @@ class Ready:
     """Whether there are no weights."""
 
 
+@room_to_nest()
 def run(
     prepared: Prepared, how: str, make: Callable[[bool], Recorder], body: Callable[[Ready], T]
 ) -> T:
@@ -50,6 +52,7 @@ def run(
     originals = frozenset(map(id, makers.original.modules() if makers.original else ()))
     while True:
         with prepared.subject.environment(), isolated(), get() as model:
+            refuse_circle(model)
             model.eval()
             args, kwargs = arguments(prepared.inputs, how)
             recorder = make(not real)

@@ -28,6 +28,7 @@ from cnnstat.trace.gradient import GradientScopes
 from cnnstat.trace.isolation import isolated
 from cnnstat.trace.meta import NeedsValues
 from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack, is_lazy, tensors_of
+from cnnstat.trace.nesting import refuse_circle, room_to_nest
 from cnnstat.trace.recorder import Recorder
 from cnnstat.trace.step import autocast, primed_optimizer, state_of, without_gradient
 from cnnstat.trace.twin import in_place
@@ -49,6 +50,7 @@ class Makers:
     """What both are copies of, where they are copies."""
 
 
+@room_to_nest()
 def record(
     makers: Makers,
     inputs: Inputs,
@@ -130,6 +132,7 @@ def _attempt(rung: str, makers: Makers, inputs: Inputs, way: _Way, reasons: list
     inference = rung != "fake" and way.step is None
     while True:
         with isolated(), make() as model:
+            refuse_circle(model)
             own = originals - set(map(id, model.modules()))
             run = _Run(rung, model.train(way.train), inputs, way, inference, own)
             try:
@@ -294,9 +297,9 @@ def _failure(failed: _Failed, inputs: Inputs, expected: Inputs | None) -> TraceE
     if failed.path:
         shapes = ", ".join("x".join(map(str, spec.shape)) for spec in failed.given)
         received = f", which received {shapes}" if shapes else ""
-        where = f" in {failed.path} ({failed.type}{received})"
+        where = f" in {_shortened(failed.path)} ({failed.type}{received})"
     error, hint = failed.error, ""
-    if isinstance(error, _ABOUT_INPUTS):
+    if isinstance(error, _ABOUT_INPUTS) and not isinstance(error, RecursionError):
         own = expected is not None and expected != inputs
         hint = f"its own input is {expected}" if own else "is this the input that it expects? (-i)"
     if _ONE_VALUE in str(error):
@@ -307,6 +310,11 @@ def _failure(failed: _Failed, inputs: Inputs, expected: Inputs | None) -> TraceE
         f"forward failed{where} with input {inputs or 'as given'}: {_told(error)}{_place(error)}",
         hint=hint,
     )
+
+
+def _shortened(path: str) -> str:
+    """A path of hundreds of levels, without those in the middle."""
+    return path if len(path) <= 200 else f"{path[:40]}…{path[-40:]}"
 
 
 _ABOUT_INPUTS = (IndexError, RuntimeError, TypeError, ValueError)
