@@ -85,7 +85,9 @@ class Children:
         except ValueError as error:
             if ended.code or not ended.answer:
                 raise ChildError(how_it_ended(ended.code)) from None
-            raise ChildError(f"the model's code spoiled the answer of its process: {error}") from None
+            raise ChildError(
+                f"the model's code spoiled the answer of its process: {error}"
+            ) from None
         return found
 
     def close(self) -> None:
@@ -107,7 +109,9 @@ class Children:
         except (EOFError, OSError, pickle.UnpicklingError):
             code = _end(server, pid)
             self._server = None  # the next call has another one
-            raise ChildError(how_it_ended(code, "the process that starts those of models")) from None
+            raise ChildError(
+                how_it_ended(code, "the process that starts those of models")
+            ) from None
         except BaseException:
             self.close()
             raise

@@ -51,7 +51,9 @@ def serve() -> None:
     with suppress(Exception):
         perform(pickle.load(requests))
     gc.freeze()  # What is there by now is shared with the children, as long as nobody touches it.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # From here on the end of the input is the sign to leave.
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # From here on the end of the input is the sign to leave.
     with suppress(EOFError, OSError):  # nobody asks any more, or nothing can be forked
         while True:
             asked: Asked = pickle.load(requests)
@@ -63,7 +65,7 @@ def serve() -> None:
 
 
 def call_once() -> None:
-    """What a process without a server runs: the call in the file that is its input, the answer to its output."""
+    """What a process without a server runs: the call in its input, the answer to its output; both are files."""
     requests, answers = _streams()
     _answer(requests.read(), answers)
 

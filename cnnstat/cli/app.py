@@ -16,8 +16,8 @@ from cnnstat.cli.crosscheck import crosscheck
 from cnnstat.cli.devices import devices
 from cnnstat.cli.explain import explain
 from cnnstat.cli.fit import fit
-from cnnstat.cli.memory import memory as memory_command
 from cnnstat.cli.measuring import within
+from cnnstat.cli.memory import memory as memory_command
 from cnnstat.cli.output import FAILED, Outputs, colored, exit_codes, room, show, tell
 from cnnstat.cli.reports import report_of
 from cnnstat.cli.tables import tables

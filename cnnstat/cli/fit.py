@@ -9,6 +9,7 @@ import typer
 
 from cnnstat.cli import options
 from cnnstat.cli.devices import FileOption, KindOption
+from cnnstat.cli.measuring import within
 from cnnstat.cli.memory import (
     AmpOption,
     OptimizerOption,
@@ -17,7 +18,6 @@ from cnnstat.cli.memory import (
     optimizer_text,
     refuse_report,
 )
-from cnnstat.cli.measuring import within
 from cnnstat.cli.output import Outputs, exit_codes, stdout_kept
 from cnnstat.errors import OutputError
 

@@ -1,4 +1,4 @@
-"""Where models are measured: those of a check in a child process each, others in one if their time is limited."""
+"""Where models are measured: of a check each in a child process, others in one where time is limited."""
 
 from __future__ import annotations
 
