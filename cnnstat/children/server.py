@@ -65,7 +65,7 @@ def serve() -> None:
 
 
 def call_once() -> None:
-    """What a process without a server runs: the call in its input, the answer to its output; both are files."""
+    """What a process without a server runs: one call, from the file that is its input to its output."""
     requests, answers = _streams()
     _answer(requests.read(), answers)
 

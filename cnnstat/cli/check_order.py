@@ -227,5 +227,6 @@ def _nothing(names: Sequence[str], config: Config | None) -> NoReturn:
     sample = _SAMPLE.format(model=json.dumps(model, ensure_ascii=False))
     if config is not None and config.path.name != "pyproject.toml":
         sample = sample.replace("tool.cnnstat.", "")
-    sys.stderr.write(sample)
+    if sys.stderr is not None:
+        sys.stderr.write(sample)
     raise typer.Exit(FAILED)

@@ -176,7 +176,7 @@ def tell(text: str) -> None:
     try:
         sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stderr.flush()
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):  # `None` where it was closed from the start
         return
 
 

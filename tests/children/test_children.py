@@ -131,6 +131,14 @@ def test_what_is_printed_goes_to_the_standard_error(
     assert children.call(ends.spoil_everything, False) == "done"
 
 
+def test_what_the_verbs_return_comes_back_whole() -> None:
+    from cnnstat import analyze, estimate_memory, fit
+
+    with Children() as children:
+        for verb in (analyze, estimate_memory, fit):
+            assert children.call(verb, "zoo:lenet5") == verb("zoo:lenet5")
+
+
 # Forked ones
 
 
