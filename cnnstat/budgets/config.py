@@ -246,7 +246,7 @@ def _batch(table: ConfigTable) -> int | None:
 def _timeout(table: ConfigTable) -> float | None:
     seconds = table.value.get("timeout")
     if seconds is None or (type(seconds) in (int, float) and 0 < seconds < math.inf):
-        return seconds
+        return None if seconds is None else float(seconds)
     table.expect("timeout", "a number of seconds above 0")
 
 

@@ -9,8 +9,8 @@ What is promised of each call, whatever the function and what it calls may do:
   printed goes to the standard error;
 - nothing goes on where this process is interrupted, or killed.
 
-Where processes can be forked, one server imports what `warm` imports, and forks a child for each call;
-elsewhere each call has a fresh interpreter. Results are values of this package's classes and of the
+Where processes can be forked, one server forks a child for each call, and what `warm` imports is there
+already; elsewhere each call has a fresh interpreter. Results are values of this package's classes and of the
 standard library's.
 """
 
@@ -45,14 +45,11 @@ _PATIENCE = 5
 class Children:
     """Makes calls in child processes; leave it as a context, and nothing of them is left.
 
-    `warm`, with its arguments, is called once in the server before the first child: it must run no code
-    of a model. `forks=False` does without a server.
+    `forks=False` does without a server.
     """
 
-    def __init__(
-        self, warm: Callable[..., Any] | None = None, *args: Any, forks: bool = FORKS
-    ) -> None:
-        self._warm = request(warm or int, args)
+    def __init__(self, *, forks: bool = FORKS) -> None:
+        self._warm: list[Asked] = []
         self._forks = forks
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -61,6 +58,12 @@ class Children:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def warm(self, function: Callable[..., Any], /, *args: Any) -> None:
+        """Call a function in the server, before the next child: it must run no code of a model."""
+        self._warm.append(Asked(request(function, args), here=True))
+        if self._server is not None:
+            _ask(self._server, self._warm[-1])
 
     def call(
         self,
@@ -102,8 +105,7 @@ class Children:
         server, pid = self._server, 0
         assert server.stdin and server.stdout
         try:
-            pickle.dump(asked, server.stdin)
-            server.stdin.flush()
+            _ask(server, asked)
             pid = pickle.load(server.stdout)
             ended: Ended = pickle.load(server.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
@@ -119,11 +121,16 @@ class Children:
 
     def _start(self) -> subprocess.Popen[bytes]:
         server = _python("serve", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert server.stdin
-        with suppress(OSError):  # that it ended is told by the call
-            pickle.dump(self._warm, server.stdin)
-            server.stdin.flush()
+        for asked in self._warm:
+            _ask(server, asked)
         return server
+
+
+def _ask(server: subprocess.Popen[bytes], asked: Asked) -> None:
+    assert server.stdin
+    with suppress(BrokenPipeError):  # it has ended, as whoever waits for an answer learns
+        pickle.dump(asked, server.stdin)
+        server.stdin.flush()
 
 
 def _end(server: subprocess.Popen[bytes], pid: int = 0) -> int:
@@ -131,7 +138,7 @@ def _end(server: subprocess.Popen[bytes], pid: int = 0) -> int:
     assert server.stdin and server.stdout
     with suppress(OSError):
         server.stdin.close()
-    server.terminate()  # heard while it still imports, when it has no child
+    server.terminate()  # heard where it has no child
     try:
         server.wait(_PATIENCE)
     except subprocess.TimeoutExpired:

@@ -26,12 +26,14 @@ _LOOK = 0.01
 
 
 class Asked(NamedTuple):
-    """A call to make in a child."""
+    """A call to make."""
 
     request: bytes
     """What to call."""
-    timeout: float | None
+    timeout: float | None = None
     """Seconds that it may take; `None`: any number."""
+    here: bool = False
+    """Whether to make it in the server, for the sake of the children to come; then nobody is answered."""
 
 
 class Ended(NamedTuple):
@@ -48,19 +50,20 @@ class Ended(NamedTuple):
 def serve() -> None:
     """What the server process runs: calls from its standard input, and what became of each to its output."""
     requests, replies = _streams()
-    with suppress(Exception):
-        perform(pickle.load(requests))
-    gc.freeze()  # What is there by now is shared with the children, as long as nobody touches it.
-    signal.signal(
-        signal.SIGTERM, signal.SIG_IGN
-    )  # From here on the end of the input is the sign to leave.
     with suppress(EOFError, OSError):  # nobody asks any more, or nothing can be forked
         while True:
             asked: Asked = pickle.load(requests)
+            if asked.here:
+                perform(asked.request)
+                gc.freeze()  # Shared with the children, as long as nobody touches it.
+                continue
+            # While there is a child, the sign to leave is the end of the input.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             with tempfile.TemporaryFile() as file:
                 pid = _fork(asked.request, file, (requests, replies))
                 _send(replies, pid)
                 _send(replies, _watch(pid, asked.timeout, file, requests))
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os._exit(0)
 
 

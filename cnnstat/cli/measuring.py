@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir, contextmanager, suppress
@@ -48,7 +50,8 @@ def measuring(
     from cnnstat.sources.base import is_report
 
     specs = [check.model for check in order.checks if not is_report(check.model)]
-    with Children(warm_up, specs) as children:
+    with Children() as children:
+        children.warm(warm_up, specs)
 
         def measure(check: Check) -> Measured:
             project = order.config.folder if order.config and check.place else Path.cwd()
@@ -58,7 +61,9 @@ def measuring(
                     return measured(check, project, device, engine)
                 limit = timeout or check.timeout or SECONDS
                 args = (check, project, device, engine)
-                return children.call(measured, *args, timeout=limit, hint=_MORE)
+                found, imported = children.call(_apart, *args, timeout=limit, hint=_MORE)
+                children.warm(_import, imported)
+                return found
             except CnnstatError:
                 if verbose:
                     traceback.print_exc()
@@ -77,6 +82,30 @@ def warm_up(specs: Iterable[str]) -> None:
         with suppress(CnnstatError):  # said where it is measured
             if parse(spec).source not in ("file", "module"):
                 resolve(spec)
+
+
+def _apart(*args: Any) -> tuple[Measured, list[str]]:
+    """`measured` in a child, with the libraries that it imported: the next model may need them too.
+
+    None where there is a thread beside this one: a library that starts threads cannot be forked.
+    """
+    before = set(sys.modules)
+    found = measured(*args)
+    try:
+        alone = len(list(Path("/proc/self/task").iterdir())) == 1
+    except OSError:  # not Linux
+        alone = False
+    return found, [name for name in sys.modules if name not in before] if alone else []
+
+
+def _import(names: Iterable[str]) -> None:
+    """Import what can be imported."""
+    from cnnstat.sources.torchvision_operators import importable_torchvision
+
+    with importable_torchvision():
+        for name in names:
+            with suppress(Exception, SystemExit):
+                importlib.import_module(name)
 
 
 def measured(check: Check, folder: Path, device: Device | None, engine: str | None) -> Measured:

@@ -144,7 +144,8 @@ def test_what_the_verbs_return_comes_back_whole() -> None:
 
 @pytest.mark.skipif(not FORKS, reason="forks")
 def test_the_server_is_warmed_once(tmp_path: Path) -> None:
-    with Children(ends.note, tmp_path / "pids") as children:
+    with Children() as children:
+        children.warm(ends.note, tmp_path / "pids")
         parents = {children.call(os.getppid) for _ in range(3)}
     assert {int(line) for line in (tmp_path / "pids").read_text().splitlines()} == parents
     assert len(parents) == 1

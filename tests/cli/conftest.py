@@ -59,6 +59,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
         return function(*args, **named)
 
     monkeypatch.setattr(Children, "call", call)
+    monkeypatch.setattr(Children, "warm", lambda *_: None)
 
 
 @pytest.fixture
