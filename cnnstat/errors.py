@@ -7,6 +7,7 @@ CnnstatError                    base: one clear line, and the command line exits
 ├── BuildError                  the model's own code raised while it was built
 ├── InputError                  an input specification that cannot be read
 ├── TraceError                  the model's forward raised, or could not be recorded
+├── ChildError                  the process in which a model was measured ended, or took too long
 ├── ReportError                 a saved report that cannot be read
 ├── ConfigError                 a configuration or a baseline that cannot be used
 └── OutputError                 an output that cannot be written or a format that does not exist
@@ -54,6 +55,10 @@ class InputError(CnnstatError):
 
 class TraceError(CnnstatError):
     """The model's forward raised, or no engine could run it; the message names the layer."""
+
+
+class ChildError(CnnstatError):
+    """The process in which a model was measured gave no answer: it ended, was killed or took too long."""
 
 
 class ReportError(CnnstatError):

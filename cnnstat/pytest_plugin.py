@@ -4,6 +4,9 @@
     def test_it_stays_small(cnnstat):
         cnnstat.report(Net(), (1, 3, 224, 224))
 
+A model is measured in the process of the test, since what the test hands over lives there: one that ends the
+process ends the run of the tests. `cnnstat check` measures each model in a child process.
+
 pytest imports this module in every run of everyone who has cnnstat installed, so whatever takes time is
 imported where it is used.
 """

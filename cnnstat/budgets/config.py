@@ -13,6 +13,7 @@
     growth = { macs = "0%", params = "+10 k" }
     level = "error"
     uncounted = ["mylib.fused"]
+    timeout = 60                        # seconds that the model may take
 
     device = "pixel-1"                  # what is estimated for a device
     dtype = "int8"
@@ -24,6 +25,7 @@ Whatever is wrong is said with file and line.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,7 @@ _TOP_KEYS = ("baseline", "missing-baseline", "convention", "check", "devices")
 _CHECK_KEYS = (
     *("model", "input", "name", "max", "growth", "level", "uncounted"),
     *("batch", "train", "backward", "convention", "device", "dtype", "runtime", "fits"),
-    "missing-baseline",
+    *("missing-baseline", "timeout"),
 )
 _TARGET_KEYS = ("device", "dtype", "runtime")
 _GROWN = ("params", "macs")
@@ -180,6 +182,7 @@ def _check(table: ConfigTable, convention: str | None, missing: str) -> Check:
         level=level,
         uncounted=_texts(table, "uncounted"),
         missing_baseline=_missing(table, missing),
+        timeout=_timeout(table),
         place=table.place(),
     )
     for rule in check.rules:
@@ -258,6 +261,13 @@ def _batch(table: ConfigTable) -> int | None:
     if batch is None or (type(batch) is int and 1 <= batch < 2**31):
         return batch
     table.expect("batch", "a whole number, 1 or more")
+
+
+def _timeout(table: ConfigTable) -> float | None:
+    seconds = table.value.get("timeout")
+    if seconds is None or (type(seconds) in (int, float) and 0 < seconds < math.inf):
+        return None if seconds is None else float(seconds)
+    table.expect("timeout", "a number of seconds above 0")
 
 
 def _texts(table: ConfigTable, key: str) -> tuple[str, ...]:

@@ -319,6 +319,8 @@ class Check:
     missing_baseline: str = ""
     """What lets growth pass that the baseline says nothing of: `missing-baseline = "pass"` and where that
     stands; `""`: nothing does."""
+    timeout: float | None = None
+    """Seconds that its model may take; `None`: it does not say."""
     place: Place | None = None
     """Where it stands; `None`: not in a file."""
 

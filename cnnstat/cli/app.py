@@ -16,13 +16,14 @@ from cnnstat.cli.crosscheck import crosscheck
 from cnnstat.cli.devices import devices
 from cnnstat.cli.explain import explain
 from cnnstat.cli.fit import fit
+from cnnstat.cli.measuring import within
 from cnnstat.cli.memory import memory as memory_command
 from cnnstat.cli.output import FAILED, Outputs, colored, exit_codes, room, show, tell
 from cnnstat.cli.reports import report_of
 from cnnstat.cli.tables import tables
 
-_INTERRUPTED = 130
-"""What Typer makes of Ctrl-C outside a command's body."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it; Typer makes the same of it."""
 
 app = typer.Typer(
     name="cnnstat",
@@ -64,6 +65,7 @@ def summary(
     backward: options.BackwardOption = False,
     convention: options.ConventionOption = None,
     engine: options.EngineOption = None,
+    timeout: options.TimeoutOption = None,
     memory: options.MemoryOption = False,
     depth: options.DepthOption = None,
     top: options.TopOption = None,
@@ -91,10 +93,13 @@ def summary(
     """
     with exit_codes(verbose):
         from cnnstat.render.base import View
+        from cnnstat.sources.base import is_report
 
         view = View(depth=depth, top=top, by=by, kinds=tuple(kind or ()), all=all, width=width)
         outputs = Outputs.plan(output, format, json)
-        report = report_of(
+        report = within(
+            timeout if not is_report(spec) else None,
+            report_of,
             spec,
             inputs=input,
             batch=batch,
@@ -154,16 +159,15 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     try:
         code = app(args=args, prog_name="cnnstat", standalone_mode=False)
-        if code == _INTERRUPTED:
-            raise KeyboardInterrupt
     except KeyboardInterrupt:
-        tell("cnnstat: error: interrupted")
-        code = FAILED
+        code = INTERRUPTED
     except Exception as error:
         # Typer's errors of usage come from a click of its own, which it does not export.
         if not hasattr(error, "format_message"):
             raise
         code = _usage(error)
+    if code == INTERRUPTED:
+        tell("cnnstat: error: interrupted")
     sys.exit(code or 0)
 
 

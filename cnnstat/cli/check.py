@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnstat.cli import options
-from cnnstat.cli.check_order import Asked, Given, measuring
+from cnnstat.cli.check_order import Asked, Given
 from cnnstat.cli.check_output import CheckOutputs
+from cnnstat.cli.measuring import measuring
 from cnnstat.cli.output import exit_codes, tell
 from cnnstat.errors import ConfigError, OutputError
 
@@ -145,6 +146,7 @@ def check(
     backward: options.BackwardOption = False,
     convention: options.ConventionOption = None,
     engine: options.EngineOption = None,
+    timeout: options.TimeoutOption = None,
     config: ConfigOption = None,
     update: UpdateOption = False,
     allow_increase: AllowIncreaseOption = False,
@@ -167,6 +169,7 @@ def check(
       cnnstat check --update                     # accept what is measured as the new baseline
       cnnstat check -o check.xml                 # JUnit, for GitLab and others
 
+    Each model is measured in a process of its own, within 600 s or --timeout.
     A check is a table [[tool.cnnstat.check]] of pyproject.toml, or [[check]] of cnnstat.toml.
     """
     with exit_codes(verbose):
@@ -180,8 +183,8 @@ def check(
         limits = dict(zip(LIMITED, maxima, strict=True))
         order = Asked(names or (), limits, fits, config, given).order()
         _spare(outputs, order)
-        measure = measuring(order, engine, verbose)
-        outcome = _outcome(order, measure, strict, exit_zero, update, allow_increase)
+        with measuring(order, engine, verbose, timeout) as measure:
+            outcome = _outcome(order, measure, strict, exit_zero, update, allow_increase)
         outputs.emit(outcome, view, color=color, quiet=quiet)
         raise typer.Exit(outcome.code)
 

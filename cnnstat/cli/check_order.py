@@ -5,26 +5,21 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import chdir
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from cnnstat.cli.output import FAILED, stdout_kept, tell
-from cnnstat.cli.reports import report_of
-from cnnstat.errors import CnnstatError, ConfigError
+from cnnstat.cli.output import FAILED, tell
+from cnnstat.errors import ConfigError
 
 if TYPE_CHECKING:
-    from cnnstat.analysis import Prepared
-    from cnnstat.budgets.checking import Measure, Measured, Order
+    from cnnstat.budgets.checking import Order
     from cnnstat.budgets.config import Config
     from cnnstat.budgets.limits import Check, Fits, Limit, Target
     from cnnstat.devices.device import Device
-    from cnnstat.report import Report
 
 _SAMPLE = """\
 
@@ -233,50 +228,6 @@ def _nothing(names: Sequence[str], config: Config | None) -> NoReturn:
     sample = _SAMPLE.format(model=json.dumps(model, ensure_ascii=False))
     if config is not None and config.path.name != "pyproject.toml":
         sample = sample.replace("tool.cnnstat.", "")
-    sys.stderr.write(sample)
+    if sys.stderr is not None:
+        sys.stderr.write(sample)
     raise typer.Exit(FAILED)
-
-
-def measuring(order: Order, engine: str | None, verbose: bool) -> Measure:
-    """Measures a check: one of the configuration as seen from its folder."""
-
-    from cnnstat.budgets.checking import Measured
-    from cnnstat.budgets.target import estimates
-
-    def measure(check: Check) -> Measured:
-        project = order.config.folder if order.config and check.place else Path.cwd()
-        try:
-            with chdir(project):
-                report = report_of(
-                    check.model,
-                    inputs=list(check.inputs) or None,
-                    batch=check.batch,
-                    train=check.train,
-                    backward=check.backward,
-                    engine=engine,
-                    convention=check.convention,
-                )
-                if not estimates(check):
-                    return Measured(report)
-                return _extended(check, report, order.devices.get(check.target.device))
-        except CnnstatError:
-            if verbose:
-                traceback.print_exc()
-            raise
-
-    return measure
-
-
-def _extended(check: Check, report: Report, device: Device | None) -> Measured:
-    from cnnstat.extras import extended
-    from cnnstat.sources.base import is_report
-
-    def prepared() -> Prepared:
-        from cnnstat.analysis import prepare
-
-        return prepare(check.model, list(check.inputs) or None, check.batch)
-
-    if is_report(check.model):
-        return extended(check, report, device)
-    with stdout_kept():
-        return extended(check, report, device, prepared)

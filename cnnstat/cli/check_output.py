@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnstat.cli.output import colored, room, show, tell
+from cnnstat.cli.output import FAILED, colored, room, show, tell
 from cnnstat.errors import OutputError
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ class CheckOutputs:
         if "github" in self.formats:
             _append_summary(outcome)
         show(printed)
-        if self.stdout is None and (outcome.code or not quiet):
+        if outcome.code == FAILED:
+            tell(f"cnnstat: error: {_unknown(outcome)}")
+        elif self.stdout is None and (outcome.code or not quiet):
             tell(f"cnnstat: {outcome.verdict()}")
         if quiet:
             return
@@ -70,6 +72,15 @@ class CheckOutputs:
             _tell_notes(outcome)
         for path in documents:
             tell(f"wrote {path}")
+
+
+def _unknown(outcome: Outcome) -> str:
+    """The verdict, and why nobody can tell: of several checks, of the first."""
+    verdict = outcome.verdict().removesuffix(".")
+    unknown = [result for result in outcome.results if result.status == "unknown"]
+    first = next(iter(outcome.failed("unknown") or unknown))
+    whose = "" if len(outcome.results) == 1 else f"; {first.name}"
+    return f"{verdict}{whose}: {'; '.join(filter(None, (first.reason, first.hint)))}"
 
 
 def _tell_notes(outcome: Outcome) -> None:

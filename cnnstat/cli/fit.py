@@ -9,6 +9,7 @@ import typer
 
 from cnnstat.cli import options
 from cnnstat.cli.devices import FileOption, KindOption
+from cnnstat.cli.measuring import within
 from cnnstat.cli.memory import (
     AmpOption,
     OptimizerOption,
@@ -69,6 +70,7 @@ def fit(
     optimizer: OptimizerOption = None,
     amp: AmpOption = None,
     layers: LayersOption = False,
+    timeout: options.TimeoutOption = None,
     format: options.FormatOption = None,
     json: options.JsonOption = False,
     output: options.OutputOption = None,
@@ -106,19 +108,19 @@ def fit(
         for spec in specs:
             refuse_report(spec)
         chosen = _devices(device or [], kind or [], devices)
-        # What the model prints must not end up in the document on the standard output.
-        with stdout_kept():
-            found = _fits(
-                list(dict.fromkeys(specs)),
-                chosen,
-                named=bool(device),
-                dtypes=tuple(dict.fromkeys(dtype or ())),
-                inputs=input or None,
-                batch=batch,
-                resolution=resolution,
-                optimizer=optimizer_given,
-                amp=amp_text(amp),
-            )
+        found = within(
+            timeout,
+            _fits,
+            list(dict.fromkeys(specs)),
+            chosen,
+            named=bool(device),
+            dtypes=tuple(dict.fromkeys(dtype or ())),
+            inputs=input or None,
+            batch=batch,
+            resolution=resolution,
+            optimizer=optimizer_given,
+            amp=amp_text(amp),
+        )
         shown = _document(found, detailed=bool(device), layers=layers)
         outputs.emit_document(shown, view, color=color, quiet=quiet)
 
@@ -135,12 +137,13 @@ def _devices(ids: list[str], kinds: list[str], file: Path | None) -> list[Device
 def _fits(
     specs: list[str], devices: list[Device], *, optimizer: str | None, **how: Any
 ) -> list[Fit]:
-    from cnnstat.estimation import DEFAULT_OPTIMIZER
-    from cnnstat.fitting import fit_each
+    # What the model prints must not end up in the document on the standard output.
+    with stdout_kept():
+        from cnnstat.estimation import DEFAULT_OPTIMIZER
+        from cnnstat.fitting import fit_each
 
-    return fit_each(
-        specs, devices, optimizer=DEFAULT_OPTIMIZER if optimizer is None else optimizer, **how
-    )
+        chosen = DEFAULT_OPTIMIZER if optimizer is None else optimizer
+        return fit_each(specs, devices, optimizer=chosen, **how)
 
 
 def _document(found: list[Fit], *, detailed: bool, layers: bool) -> Document:

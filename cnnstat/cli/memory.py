@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnstat.cli import options
+from cnnstat.cli.measuring import within
 from cnnstat.cli.output import Outputs, exit_codes, stdout_kept, tell
 from cnnstat.errors import InputError, SpecError
 
@@ -67,6 +68,7 @@ def memory(
     optimizer: OptimizerOption = None,
     amp: AmpOption = None,
     limit: LimitOption = None,
+    timeout: options.TimeoutOption = None,
     format: options.FormatOption = None,
     json: options.JsonOption = False,
     output: options.OutputOption = None,
@@ -90,7 +92,10 @@ def memory(
 
         view = View(width=width)
         outputs = Outputs.plan(output, format, json)
-        report = _report(
+        refuse_report(spec)
+        report = within(
+            timeout,
+            _report,
             spec,
             inputs=input or None,
             batch=batch,
@@ -105,7 +110,6 @@ def memory(
 
 
 def _report(spec: str, *, optimizer: str | None, **how: Any) -> MemoryReport:
-    refuse_report(spec)
     # What the model prints must not end up in the document on the standard output.
     with stdout_kept():
         from cnnstat.estimation import DEFAULT_OPTIMIZER, estimate_memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,17 @@ def whole_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
+def seconds(text: str) -> float:
+    """An option's time."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0
+    if not 0 < found < math.inf:
+        raise typer.BadParameter(f"{text!r} is not a number of seconds above 0")
+    return found
 
 
 SpecArgument = Annotated[
@@ -82,6 +94,17 @@ EngineOption = Annotated[
     Engine | None,
     typer.Option(
         "--engine", help="Where the pass runs: meta and fake need no arithmetic. [default: auto]"
+    ),
+]
+
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        parser=seconds,
+        help="How long a model may take: then its process is ended, and the exit code is 2. "
+        "[default: of a check 600, else no limit]",
     ),
 ]
 

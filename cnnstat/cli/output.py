@@ -176,7 +176,7 @@ def tell(text: str) -> None:
     try:
         sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stderr.flush()
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):  # `None` where it was closed from the start
         return
 
 
@@ -214,15 +214,16 @@ def stdout_kept() -> Iterator[None]:
 
 @contextmanager
 def exit_codes(verbose: bool) -> Iterator[None]:
-    """Turn whatever goes wrong into one line on the standard error and exit code 2."""
+    """Turn whatever goes wrong into one line on the standard error and exit code 2.
+
+    Ctrl-C goes on to `main`, which has one line and a code of its own for it.
+    """
     try:
         yield
-    except typer.Exit:
+    except (typer.Exit, KeyboardInterrupt):
         raise
     except CnnstatError as error:
         fail(_one_line(error), verbose)
-    except KeyboardInterrupt:
-        fail("interrupted", False)
     except SystemExit as error:
         fail(f"the model's code ended the program: sys.exit({error.code!r})", verbose)
     except Exception as error:

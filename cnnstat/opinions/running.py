@@ -14,6 +14,7 @@ from cnnstat.analysis import Prepared
 from cnnstat.trace.arguments import arguments
 from cnnstat.trace.isolation import isolated
 from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack
+from cnnstat.trace.nesting import refuse_circle, room_to_nest
 from cnnstat.trace.recorder import Recorder
 from cnnstat.trace.twin import in_place
 from cnnstat.trace.untouched import Untouched
@@ -39,6 +40,7 @@ class Ready:
     """Whether there are no weights."""
 
 
+@room_to_nest()
 def run(
     prepared: Prepared, how: str, make: Callable[[bool], Recorder], body: Callable[[Ready], T]
 ) -> T:
@@ -73,6 +75,7 @@ def _once(
 ) -> T:
     """One run; a function of its own, so that nothing refers to the model when it is over."""
     with isolated(), get() as model:
+        refuse_circle(model)
         model.eval()
         args, kwargs = arguments(prepared.inputs, how)
         recorder = make(how != "cpu")

@@ -29,6 +29,7 @@ from cnnstat.trace.gradient import GradientScopes
 from cnnstat.trace.isolation import isolated
 from cnnstat.trace.meta import NeedsValues
 from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack, is_lazy, tensors_of
+from cnnstat.trace.nesting import refuse_circle, room_to_nest
 from cnnstat.trace.recorder import Recorder
 from cnnstat.trace.step import autocast, primed_optimizer, state_of, without_gradient
 from cnnstat.trace.twin import in_place
@@ -63,6 +64,7 @@ class Makers:
         return frozenset(map(id, () if self.original is None else self.original.modules()))
 
 
+@room_to_nest()
 def record(
     makers: Makers,
     inputs: Inputs,
@@ -176,6 +178,7 @@ def _once(
 ) -> Trace | _Failed:
     """One pass; a function of its own, so that nothing refers to the model when it is over."""
     with isolated(), make() as model:
+        refuse_circle(model)
         own = makers.originals - set(map(id, model.modules()))
         run = _Run(rung, model.train(way.train), inputs, way, inference, own)
         done.recorders.append(run.recorder)
@@ -315,9 +318,9 @@ def _failure(failed: _Failed, inputs: Inputs, expected: Inputs | None) -> TraceE
     if failed.path:
         shapes = ", ".join("x".join(map(str, spec.shape)) for spec in failed.given)
         received = f", which received {shapes}" if shapes else ""
-        where = f" in {failed.path} ({failed.type}{received})"
+        where = f" in {_shortened(failed.path)} ({failed.type}{received})"
     error, hint = failed.error, ""
-    if isinstance(error, _ABOUT_INPUTS):
+    if isinstance(error, _ABOUT_INPUTS) and not isinstance(error, RecursionError):
         own = expected is not None and expected != inputs
         hint = f"its own input is {expected}" if own else "is this the input that it expects? (-i)"
     if _ONE_VALUE in str(error):
@@ -328,6 +331,11 @@ def _failure(failed: _Failed, inputs: Inputs, expected: Inputs | None) -> TraceE
         f"forward failed{where} with input {inputs or 'as given'}: {_told(error)}{_place(error)}",
         hint=hint,
     )
+
+
+def _shortened(path: str) -> str:
+    """A path of hundreds of levels, without those in the middle."""
+    return path if len(path) <= 200 else f"{path[:40]}…{path[-40:]}"
 
 
 _ABOUT_INPUTS = (IndexError, RuntimeError, TypeError, ValueError)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cnnstat.children import Children
 from cnnstat.cli.app import main
 from cnnstat.report import Report
 from tests.reports import normal
@@ -43,6 +44,22 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of whoever runs the tests changes what they see."""
     for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "CNNSTAT_DEBUG"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `run` measures is measured in this process, where torch is imported once.
+
+    What child processes do is shown by the installed command.
+    """
+
+    def call(children: Children, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        for name in ("timeout", "hint"):
+            named.pop(name)
+        return function(*args, **named)
+
+    monkeypatch.setattr(Children, "call", call)
+    monkeypatch.setattr(Children, "warm", lambda *_: None)
 
 
 @pytest.fixture
