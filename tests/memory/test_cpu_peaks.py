@@ -1,7 +1,14 @@
-"""Live bytes against a real run, and with the temporaries of the backend against torch's own allocator."""
+"""Live bytes against a real run, and with the temporaries of the backend against torch's own allocator.
+
+The temporaries depend on the processor: each recording in `tests/data/cpu_peaks` is of one set of
+instructions and one number of threads. The estimate is compared with all of them, wherever this runs, and
+this machine with the recording that is of its kind.
+"""
 
 import json
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,42 +19,50 @@ from cnnstat.memory.timeline import Timeline
 from cnnstat.memory.usage import Usage
 from cnnstat.trace.engines import record
 from tests.data.cpu_peaks import measure
+from tests.data.cpu_peaks.processor import instruction_set
 
-MEASURED = json.loads((Path(measure.__file__).parent / "peaks.json").read_text())["peaks"]
+pytestmark = pytest.mark.instruction_set
+
+Run = tuple[str, int, str]
+"""Model, batch and step."""
+
+SGD = "sgd?momentum=0.9"
+UNET = "tests/data/cpu_peaks/unet.py:UNet"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    data = json.loads(path.read_text())
+    data["peaks"] = {(r["spec"], r["batch"], r["step"]): r["bytes"] for r in data["peaks"]}
+    return data
+
+
+RECORDINGS = {
+    path.stem: _read(path) for path in sorted(Path(measure.__file__).parent.glob("*.json"))
+}
+"""Set of instructions and threads: `"avx2-1"`. More than two threads take what two take."""
+RUNS: list[Run] = list(RECORDINGS["avx512-2"]["peaks"])
 
 SAMPLED = {
     ("resnet18", 4),
     ("shufflenet_v2_x1_0", 1),  # channels that are padded to blocks
     ("convnext_tiny", 1),  # depthwise convolutions with the channels innermost
     ("vit_b_16", 1),
-    ("tests/data/cpu_peaks/unet.py:UNet", 1),
+    (UNET, 1),
 }
 
-# What is missed by more than one part in a thousand of the whole, and why; none by as much as 1 %.
-MISSED = {
-    (
-        "resnet50",
-        1,
-        "inference",
-    ): "a 1×1 convolution of one small image lays out its input once more",
-    (
-        "vit_b_16",
-        1,
-        "sgd?momentum=0.9",
-    ): "the gradient of the 16×16 patches of one image takes a scratchpad",
-    (
-        "mobilenet_v3_large",
-        1,
-        "sgd?momentum=0.9",
-    ): "a gradient is added in place to one that goes a step later",
-    (
-        "mobilenet_v3_large",
-        4,
-        "sgd?momentum=0.9",
-    ): "a gradient is added in place to one that goes a step later",
+OFF: dict[str, dict[Run, float]] = {
+    # A 1×1 convolution of one small image lays out its input once more.
+    "avx2-2 avx512-2": {("resnet50", 1, "inference"): -0.5},
 }
+"""By how many percent of the whole the estimate, which is of AVX-512 and two threads, is off where that is
+more than 0.1, by recording."""
 
 
+def expected(recording: str, run: Run) -> float:
+    return sum(off.get(run, 0.0) for names, off in OFF.items() if recording in names.split())
+
+
+@cache
 def usage(spec: str, batch: int, step: str, engine: str = "auto") -> Usage:
     prepared = prepare(spec, batch=batch)
     what = Step.of("" if step == "inference" else step)
@@ -55,35 +70,101 @@ def usage(spec: str, batch: int, step: str, engine: str = "auto") -> Usage:
 
 
 @pytest.mark.parametrize(
-    "row",
+    "run",
     [
         pytest.param(
-            row,
-            id=f"{row['spec'].rpartition('/')[2]}-{row['batch']}-{row['step'].partition('?')[0]}",
-            marks=() if (row["spec"], row["batch"]) in SAMPLED else pytest.mark.slow,
+            run,
+            id=f"{run[0].rpartition('/')[2]}-{run[1]}-{run[2].partition('?')[0]}",
+            marks=() if run[:2] in SAMPLED else pytest.mark.slow,
         )
-        for row in MEASURED
+        for run in RUNS
     ],
 )
-def test_the_peak_of_the_allocator(row: dict) -> None:
-    found = usage(row["spec"], row["batch"], row["step"])
-    measured = found.static + row["bytes"]
-    missed = (row["spec"], row["batch"], row["step"]) in MISSED
-    off = abs(found.cpu.nbytes - measured) / measured
-    assert off < (0.01 if missed else 0.001)
+def test_the_peak_of_the_allocator(run: Run) -> None:
+    found = usage(*run)
+    measured = {
+        name: found.static + recording["peaks"][run]
+        for name, recording in RECORDINGS.items()
+        if run in recording["peaks"]
+    }
+    off = {name: 100 * (found.cpu.nbytes / nbytes - 1) for name, nbytes in measured.items()}
+    assert off == pytest.approx({name: expected(name, run) for name in measured}, abs=0.1)
     assert found.live.nbytes <= found.cpu.nbytes
+    if run not in IN_PLACE:
+        assert found.live.nbytes <= min(measured.values())
 
 
-def test_sixteen_models_two_batches_two_steps() -> None:
-    assert len(MEASURED) == 64
-    assert {row["spec"] for row in MEASURED} == set(measure.MODELS)
+IN_PLACE = {("mobilenet_v3_large", 4, SGD)}
+"""Where more is alive than the allocator held: autograd adds a gradient in place to one that goes a step
+later."""
 
 
-@pytest.mark.parametrize("spec", ["resnet18", "squeezenet1_1", "vit_b_16"])
-def test_the_profiler_of_this_machine(spec: str) -> None:
+def test_what_was_recorded() -> None:
+    assert set(RECORDINGS) >= {"avx512-1", "avx512-2", "avx2-1", "avx2-2"}
+    for name, recording in RECORDINGS.items():
+        assert name == f"{recording['instructions'].lower()}-{recording['threads']}"
+        assert recording["date"] and recording["torch"] and recording["command"]
+    for whole in ("avx512-2", "avx2-2"):  # sixteen models, two batches, two steps
+        assert len(RECORDINGS[whole]["peaks"]) == 64
+        assert {spec for spec, _, _ in RECORDINGS[whole]["peaks"]} == set(measure.MODELS)
+
+
+@pytest.mark.parametrize("name", [n for n in RECORDINGS if RECORDINGS[n]["threads"] > 2])
+def test_more_than_two_threads_take_what_two_take(name: str) -> None:
+    """One thread takes less in training: oneDNN then has other kernels for the gradients of weights."""
+    recording = RECORDINGS[name]
+    two, one = (RECORDINGS[f"{recording['instructions'].lower()}-{n}"]["peaks"] for n in (2, 1))
+    assert recording["peaks"].items() <= two.items()
+    assert not recording["peaks"].items() <= one.items()
+
+
+# ---- what this machine does
+
+
+@cache
+def really(run: Run) -> int:
+    return measure.peak(*run)
+
+
+REAL: list[Run] = [
+    ("resnet18", 1, "inference"),
+    ("squeezenet1_1", 1, "inference"),
+    ("vit_b_16", 1, "inference"),
+    ("shufflenet_v2_x1_0", 1, "inference"),  # tells AVX-512 from AVX2
+    ("shufflenet_v2_x1_0", 1, SGD),  # tells one thread from two
+    (UNET, 1, SGD),  # tells all four apart
+]
+
+
+@pytest.mark.parametrize("run", REAL, ids=lambda run: "-".join(map(str, run)))
+def test_the_profiler_of_this_machine(run: Run) -> None:
     """Live tensors are never more than what the allocator holds, wherever this runs."""
-    found = usage(spec, 1, "inference")
-    assert found.above <= measure.peak(spec, 1, "inference")
+    assert usage(*run).above <= really(run)
+
+
+@pytest.mark.parametrize("run", REAL, ids=lambda run: "-".join(map(str, run)))
+def test_this_machine_does_as_recorded(run: Run) -> None:
+    """To the byte in inference.
+
+    What the kernels of gradients take may depend on the sizes of caches too, so a thousandth is left to
+    another processor: less than what tells the sets apart.
+    """
+    recording = recording_of_this_machine()
+    off = abs(really(run) - recording["peaks"][run])
+    whole = usage(*run).static + recording["peaks"][run]
+    assert off <= (0 if run[2] == "inference" else 0.001 * whole)
+
+
+def recording_of_this_machine() -> dict[str, Any]:
+    """That of its instructions and threads; skips where there is none."""
+    name = f"{instruction_set().lower()}-{min(torch.get_num_threads(), 2)}"
+    version = torch.__version__.split("+")[0]
+    if name not in RECORDINGS or RECORDINGS[name]["torch"].split("+")[0] != version:
+        pytest.skip(
+            f"nothing recorded of {instruction_set()} with torch {version}; there is "
+            + ", ".join(f"{name} (torch {r['torch']})" for name, r in RECORDINGS.items())
+        )
+    return RECORDINGS[name]
 
 
 TWENTY = (
