@@ -50,16 +50,55 @@ SAMPLED = {
     (UNET, 1),
 }
 
-OFF: dict[str, dict[Run, float]] = {
-    # A 1×1 convolution of one small image lays out its input once more.
-    "avx2-2 avx512-2": {("resnet50", 1, "inference"): -0.5},
-}
-"""By how many percent of the whole the estimate, which is of AVX-512 and two threads, is off where that is
-more than 0.1, by recording."""
+OFF: list[tuple[str, str, dict[Run, float]]] = [
+    (
+        "a 1×1 convolution of one small image lays out its input once more",
+        "avx512 avx2",
+        {("resnet50", 1, "inference"): -0.46},
+    ),
+    (
+        "a gradient is added in place to one that goes a step later",
+        "avx512 avx2",
+        {("mobilenet_v3_large", 1, SGD): 0.11, ("mobilenet_v3_large", 4, SGD): 0.24},
+    ),
+    (
+        "the gradient of the 16×16 patches of one image takes a scratchpad",
+        "avx512 avx2",
+        {("vit_b_16", 1, SGD): -0.79},
+    ),
+    (
+        "channels are padded to 8, not to 16",
+        "avx2",
+        {
+            ("shufflenet_v2_x1_0", 1, "inference"): 3.29,
+            ("shufflenet_v2_x1_0", 4, "inference"): 7.57,
+            ("convnext_tiny", 1, SGD): 4.43,
+            ("convnext_tiny", 4, SGD): 2.73,
+        },
+    ),
+    (
+        "the same",
+        "avx2-2 avx2-8",
+        {(UNET, 1, SGD): 0.76, (UNET, 4, SGD): 0.99},
+    ),
+    (
+        "one thread takes less for the gradients of convolutions",
+        "avx512-1 avx2-1",
+        {
+            ("squeezenet1_1", 1, SGD): 6.19,
+            ("shufflenet_v2_x1_0", 1, SGD): 3.25,
+            ("mobilenet_v2", 1, SGD): 0.61,
+            (UNET, 1, SGD): 1.49,
+        },
+    ),
+]
+"""By how many percent of the whole the estimate is off where that is more than 0.1: why, in which recordings,
+in which runs. It knows AVX-512 and two threads alone, and is the same for every processor."""
 
 
-def expected(recording: str, run: Run) -> float:
-    return sum(off.get(run, 0.0) for names, off in OFF.items() if recording in names.split())
+def off(recording: str, run: Run) -> float:
+    here = {recording, recording.partition("-")[0]}
+    return sum(runs.get(run, 0.0) for _, names, runs in OFF if here & set(names.split()))
 
 
 @cache
@@ -87,8 +126,8 @@ def test_the_peak_of_the_allocator(run: Run) -> None:
         for name, recording in RECORDINGS.items()
         if run in recording["peaks"]
     }
-    off = {name: 100 * (found.cpu.nbytes / nbytes - 1) for name, nbytes in measured.items()}
-    assert off == pytest.approx({name: expected(name, run) for name in measured}, abs=0.1)
+    percent = {name: 100 * (found.cpu.nbytes / nbytes - 1) for name, nbytes in measured.items()}
+    assert percent == pytest.approx({name: off(name, run) for name in measured}, abs=0.1)
     assert found.live.nbytes <= found.cpu.nbytes
     if run not in IN_PLACE:
         assert found.live.nbytes <= min(measured.values())
@@ -121,38 +160,30 @@ def test_more_than_two_threads_take_what_two_take(name: str) -> None:
 # ---- what this machine does
 
 
-@cache
-def really(run: Run) -> int:
-    return measure.peak(*run)
-
-
-REAL: list[Run] = [
-    ("resnet18", 1, "inference"),
-    ("squeezenet1_1", 1, "inference"),
-    ("vit_b_16", 1, "inference"),
-    ("shufflenet_v2_x1_0", 1, "inference"),  # tells AVX-512 from AVX2
-    ("shufflenet_v2_x1_0", 1, SGD),  # tells one thread from two
-    (UNET, 1, SGD),  # tells all four apart
-]
-
-
-@pytest.mark.parametrize("run", REAL, ids=lambda run: "-".join(map(str, run)))
+@pytest.mark.parametrize(
+    "run",
+    [
+        ("resnet18", 1, "inference"),
+        ("squeezenet1_1", 1, "inference"),
+        ("vit_b_16", 1, "inference"),
+        ("shufflenet_v2_x1_0", 1, "inference"),  # tells AVX2 from AVX-512
+        ("shufflenet_v2_x1_0", 1, SGD),  # tells one thread from two
+        (UNET, 1, SGD),
+    ],
+    ids=lambda run: "-".join(map(str, run)),
+)
 def test_the_profiler_of_this_machine(run: Run) -> None:
-    """Live tensors are never more than what the allocator holds, wherever this runs."""
-    assert usage(*run).above <= really(run)
-
-
-@pytest.mark.parametrize("run", REAL, ids=lambda run: "-".join(map(str, run)))
-def test_this_machine_does_as_recorded(run: Run) -> None:
-    """To the byte in inference.
+    """Live tensors are never more than what the allocator holds, wherever this runs; in inference that is to
+    the byte what was recorded.
 
     What the kernels of gradients take may depend on the sizes of caches too, so a thousandth is left to
     another processor: less than what tells the sets apart.
     """
-    recording = recording_of_this_machine()
-    off = abs(really(run) - recording["peaks"][run])
-    whole = usage(*run).static + recording["peaks"][run]
-    assert off <= (0 if run[2] == "inference" else 0.001 * whole)
+    really = measure.peak(*run)
+    assert usage(*run).above <= really
+    recorded = recording_of_this_machine()["peaks"][run]
+    left = 0 if run[2] == "inference" else (usage(*run).static + recorded) // 1000
+    assert abs(really - recorded) <= left
 
 
 def recording_of_this_machine() -> dict[str, Any]:

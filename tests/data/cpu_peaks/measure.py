@@ -36,8 +36,8 @@ BATCHES = (1, 4)
 STEPS = ("inference", "sgd?momentum=0.9")
 
 MODULE = "tests.data.cpu_peaks.measure"
-VARIABLES = (*AVX2, "OMP_NUM_THREADS")
-"""What of the environment a recording depends on."""
+VARIABLES = (*AVX2, "OMP_NUM_THREADS", "MKL_DYNAMIC")
+"""What of the environment a recording depends on. More threads than cores need `MKL_DYNAMIC=FALSE`."""
 
 
 def peak(spec: str, batch: int, step: str) -> int:
