@@ -32,7 +32,7 @@ UNET = "tests/data/cpu_peaks/unet.py:UNet"
 
 
 def _read(path: Path) -> dict[str, Any]:
-    data = json.loads(path.read_text())
+    data = json.loads(path.read_text(encoding="utf-8"))
     data["peaks"] = {(r["spec"], r["batch"], r["step"]): r["bytes"] for r in data["peaks"]}
     return data
 
