@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all check format lint types imports bench clean
+.PHONY: demo test test-all test-avx2 check format lint types imports bench clean
 
 demo: $(VENV)/.run
 	$(BIN)/cnnstat summary resnet50
@@ -15,6 +15,10 @@ test: $(VENV)/.dev
 # Every model of torchvision and timm, memory against real runs; about half an hour on two cores.
 test-all: $(VENV)/.dev
 	$(BIN)/pytest -n 2 --dist worksteal -m "slow or not slow"
+
+# What depends on the processor's instructions, as on a processor without AVX-512; a minute on two cores.
+test-avx2: $(VENV)/.dev
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/pytest -n 2 --dist worksteal -m "instruction_set and not slow"
 
 check: format lint types imports test
 

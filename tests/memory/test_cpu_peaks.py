@@ -1,7 +1,15 @@
-"""Live bytes against a real run, and with the temporaries of the backend against torch's own allocator."""
+"""Live bytes against a real run, and with the temporaries of the backend against torch's own allocator.
+
+The temporaries depend on the processor: each recording in `tests/data/cpu_peaks` is of one set of
+instructions and one number of threads. The estimate is compared with all of them, wherever this runs, and
+this machine with the recordings that are of its kind.
+"""
 
 import json
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,42 +20,105 @@ from cnnstat.memory.timeline import Timeline
 from cnnstat.memory.usage import Usage
 from cnnstat.trace.engines import record
 from tests.data.cpu_peaks import measure
+from tests.data.cpu_peaks.processor import instruction_set
 
-MEASURED = json.loads((Path(measure.__file__).parent / "peaks.json").read_text())["peaks"]
+pytestmark = pytest.mark.instruction_set
+
+Run = tuple[str, int, str]
+"""Model, batch and step."""
+
+SGD = "sgd?momentum=0.9"
+UNET = "tests/data/cpu_peaks/unet.py:UNet"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["peaks"] = {(r["spec"], r["batch"], r["step"]): r["bytes"] for r in data["peaks"]}
+    return data
+
+
+RECORDINGS = {
+    path.stem: _read(path) for path in sorted(Path(measure.__file__).parent.glob("*.json"))
+}
+"""By set of instructions and number of threads: `"avx2-1"`."""
+RUNS: list[Run] = list(RECORDINGS["avx512-2"]["peaks"])
 
 SAMPLED = {
     ("resnet18", 4),
     ("shufflenet_v2_x1_0", 1),  # channels that are padded to blocks
     ("convnext_tiny", 1),  # depthwise convolutions with the channels innermost
     ("vit_b_16", 1),
-    ("tests/data/cpu_peaks/unet.py:UNet", 1),
+    (UNET, 1),
 }
 
-# What is missed by more than one part in a thousand of the whole, and why; none by as much as 1 %.
-MISSED = {
+OFF: list[tuple[str, str, dict[Run, float]]] = [
     (
-        "resnet50",
-        1,
-        "inference",
-    ): "a 1×1 convolution of one small image lays out its input once more",
+        "a 1×1 convolution of one small image lays out its input once more",
+        "avx512 avx2",
+        {("resnet50", 1, "inference"): -0.46},
+    ),
     (
-        "vit_b_16",
-        1,
-        "sgd?momentum=0.9",
-    ): "the gradient of the 16×16 patches of one image takes a scratchpad",
+        "a gradient is added in place to one that goes a step later",
+        "avx512 avx2",
+        {("mobilenet_v3_large", 1, SGD): 0.11, ("mobilenet_v3_large", 4, SGD): 0.24},
+    ),
     (
-        "mobilenet_v3_large",
-        1,
-        "sgd?momentum=0.9",
-    ): "a gradient is added in place to one that goes a step later",
+        "the gradient of the 16×16 patches of one image takes a scratchpad",
+        "avx512 avx2",
+        {("vit_b_16", 1, SGD): -0.79},
+    ),
     (
-        "mobilenet_v3_large",
-        4,
-        "sgd?momentum=0.9",
-    ): "a gradient is added in place to one that goes a step later",
-}
+        "channels are padded to 8, not to 16",
+        "avx2",
+        {
+            ("shufflenet_v2_x1_0", 1, "inference"): 3.29,
+            ("shufflenet_v2_x1_0", 4, "inference"): 7.57,
+            ("convnext_tiny", 1, SGD): 4.43,
+            ("convnext_tiny", 4, SGD): 2.73,
+        },
+    ),
+    (
+        "the same",
+        "avx2-2 avx2-8",
+        {(UNET, 1, SGD): 0.76, (UNET, 4, SGD): 0.99},
+    ),
+    (
+        "many threads take more for transposed convolutions and for gradients",
+        "avx512-8 avx2-8",
+        {(UNET, 1, "inference"): -12.60},
+    ),
+    (
+        "the same",
+        "avx512-16 avx2-16",
+        {(UNET, 1, "inference"): -34.56, (UNET, 1, SGD): -2.68},
+    ),
+    ("the same", "avx2-8", {("shufflenet_v2_x1_0", 1, SGD): -0.82}),
+    (
+        "the same",
+        "avx2-16",
+        {("shufflenet_v2_x1_0", 1, SGD): -4.57, ("squeezenet1_1", 1, SGD): -8.03},
+    ),
+    (
+        "one thread takes less for the gradients of convolutions",
+        "avx512-1 avx2-1",
+        {
+            ("squeezenet1_1", 1, SGD): 6.19,
+            ("shufflenet_v2_x1_0", 1, SGD): 3.25,
+            ("mobilenet_v2", 1, SGD): 0.61,
+            (UNET, 1, SGD): 1.49,
+        },
+    ),
+]
+"""By how many percent of the whole the estimate is off where that is more than 0.1: why, in which recordings,
+in which runs. It knows AVX-512 and two threads alone, and is the same for every processor."""
 
 
+def off(recording: str, run: Run) -> float:
+    here = {recording, recording.partition("-")[0]}
+    return sum(runs.get(run, 0.0) for _, names, runs in OFF if here & set(names.split()))
+
+
+@cache
 def usage(spec: str, batch: int, step: str, engine: str = "auto") -> Usage:
     prepared = prepare(spec, batch=batch)
     what = Step.of("" if step == "inference" else step)
@@ -55,35 +126,94 @@ def usage(spec: str, batch: int, step: str, engine: str = "auto") -> Usage:
 
 
 @pytest.mark.parametrize(
-    "row",
+    "run",
     [
         pytest.param(
-            row,
-            id=f"{row['spec'].rpartition('/')[2]}-{row['batch']}-{row['step'].partition('?')[0]}",
-            marks=() if (row["spec"], row["batch"]) in SAMPLED else pytest.mark.slow,
+            run,
+            id=f"{run[0].rpartition('/')[2]}-{run[1]}-{run[2].partition('?')[0]}",
+            marks=() if run[:2] in SAMPLED else pytest.mark.slow,
         )
-        for row in MEASURED
+        for run in RUNS
     ],
 )
-def test_the_peak_of_the_allocator(row: dict) -> None:
-    found = usage(row["spec"], row["batch"], row["step"])
-    measured = found.static + row["bytes"]
-    missed = (row["spec"], row["batch"], row["step"]) in MISSED
-    off = abs(found.cpu.nbytes - measured) / measured
-    assert off < (0.01 if missed else 0.001)
+def test_the_peak_of_the_allocator(run: Run) -> None:
+    found = usage(*run)
+    measured = {
+        name: found.static + recording["peaks"][run]
+        for name, recording in RECORDINGS.items()
+        if run in recording["peaks"]
+    }
+    percent = {name: 100 * (found.cpu.nbytes / nbytes - 1) for name, nbytes in measured.items()}
+    assert percent == pytest.approx({name: off(name, run) for name in measured}, abs=0.1)
     assert found.live.nbytes <= found.cpu.nbytes
+    if run not in IN_PLACE:
+        assert found.live.nbytes <= min(measured.values())
 
 
-def test_sixteen_models_two_batches_two_steps() -> None:
-    assert len(MEASURED) == 64
-    assert {row["spec"] for row in MEASURED} == set(measure.MODELS)
+IN_PLACE = {("mobilenet_v3_large", 4, SGD)}
+"""Where more is alive than the allocator held: autograd adds a gradient in place to one that goes a step
+later."""
 
 
-@pytest.mark.parametrize("spec", ["resnet18", "squeezenet1_1", "vit_b_16"])
-def test_the_profiler_of_this_machine(spec: str) -> None:
-    """Live tensors are never more than what the allocator holds, wherever this runs."""
-    found = usage(spec, 1, "inference")
-    assert found.above <= measure.peak(spec, 1, "inference")
+def test_what_was_recorded() -> None:
+    assert set(RECORDINGS) == {f"{s}-{n}" for s in ("avx512", "avx2") for n in (1, 2, 8, 16)}
+    for name, recording in RECORDINGS.items():
+        assert name == f"{recording['instructions'].lower()}-{recording['threads']}"
+        assert recording["date"] and recording["torch"] and recording["command"]
+    for whole in ("avx512-2", "avx2-2"):  # sixteen models, two batches, two steps
+        assert len(RECORDINGS[whole]["peaks"]) == 64
+        assert {spec for spec, _, _ in RECORDINGS[whole]["peaks"]} == set(measure.MODELS)
+
+
+# ---- what this machine does
+
+
+@pytest.fixture
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """As many as were recorded, however many cores there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("threads", "run"),
+    [
+        (2, ("resnet18", 1, "inference")),
+        (2, ("squeezenet1_1", 1, "inference")),
+        (2, ("vit_b_16", 1, "inference")),
+        (2, ("shufflenet_v2_x1_0", 1, "inference")),  # tells AVX2 from AVX-512
+        (2, ("shufflenet_v2_x1_0", 1, SGD)),
+        (1, ("shufflenet_v2_x1_0", 1, SGD)),  # tells one thread from two
+        (2, (UNET, 1, SGD)),
+    ],
+    ids=str,
+    indirect=["threads"],
+)
+def test_the_profiler_of_this_machine(threads: int, run: Run) -> None:
+    """Live tensors are never more than what the allocator holds, wherever this runs; in inference that is to
+    the byte what was recorded.
+
+    What the kernels of gradients take may depend on the sizes of caches too, so a thousandth is left to
+    another processor: less than what tells the recordings apart.
+    """
+    really = measure.peak(*run)
+    assert usage(*run).above <= really
+    recorded = recording_of_this_machine(threads)["peaks"][run]
+    left = 0 if run[2] == "inference" else (usage(*run).static + recorded) // 1000
+    assert abs(really - recorded) <= left
+
+
+def recording_of_this_machine(threads: int) -> dict[str, Any]:
+    """That of its instructions; skips where there is none."""
+    name, version = f"{instruction_set().lower()}-{threads}", torch.__version__.split("+")[0]
+    if name not in RECORDINGS or RECORDINGS[name]["torch"].split("+")[0] != version:
+        pytest.skip(
+            f"nothing recorded of {instruction_set()} with torch {version}; there is "
+            + ", ".join(f"{name} (torch {r['torch']})" for name, r in RECORDINGS.items())
+        )
+    return RECORDINGS[name]
 
 
 TWENTY = (

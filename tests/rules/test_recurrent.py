@@ -186,6 +186,7 @@ def test_single_cells(kind, bias):
     assert 2 * same_on_every_path(cell, torch.rand(5)).macs == work.macs
 
 
+@pytest.mark.instruction_set
 def test_a_layer_on_the_cpu_is_one_of_mkldnn():
     layer, x = nn.LSTM(5, 6, num_layers=2, bidirectional=True), torch.rand(4, 2, 5)
     rules = {
@@ -253,6 +254,7 @@ def test_backward(kind):
     assert backward_macs(Net(), (4, 2, 5), "meta") == expected
 
 
+@pytest.mark.instruction_set
 @pytest.mark.skipif("not torch.backends.mkldnn.is_available()")
 @pytest.mark.parametrize("engine", ["fake", "cpu"])
 def test_backward_of_the_kernel(engine):
