@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.processes import call
 from tests.reports import normal, unknown
 
 ROOT = Path(__file__).parent.parent
@@ -78,16 +79,8 @@ class Job:
         }
         bash = shutil.which("bash")
         assert bash and step["shell"] == "bash"
-        return subprocess.run(
-            [bash, "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-            cwd=self.workspace,
-            env=self.env() | env,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-        )
+        command = [bash, "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+        return call(command, cwd=self.workspace, env=self.env() | env)
 
 
 @pytest.fixture
@@ -140,12 +133,9 @@ def test_what_it_installs_is_its_own_version() -> None:
         ("timm", "/a b[timm]"),
         ("; rm -rf /", "/a b[; rm -rf /]"),
     ):
-        done = subprocess.run(
+        done = call(
             ["bash", "-c", f"printf '%s\\n' {install}"],
             env={"GITHUB_ACTION_PATH": "/a b", "CNNSTAT_EXTRAS": extras},
-            capture_output=True,
-            text=True,
-            check=True,
         )
         assert done.stdout == wanted + "\n"
 
@@ -262,14 +252,8 @@ def test_a_module_of_the_repository_is_not_taken_for_one_of_ours(job: Job) -> No
 
 def test_without_cnnstat_nobody_can_tell(job: Job) -> None:
     # Isolated and without site-packages: a python that has nothing installed.
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", str(ROOT / "scripts" / "action.py")],
-        cwd=job.workspace,
-        env=job.env(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-I", "-S", ROOT / "scripts" / "action.py"]
+    done = call(command, cwd=job.workspace, env=job.env())
     assert done.returncode == 2
     assert done.stdout.startswith("::error title=cnnstat::cnnstat is not installed")
 
@@ -285,12 +269,5 @@ def test_the_verdict_does_not_depend_on_the_outputs(job: Job) -> None:
 
 def test_outside_of_github_it_is_the_command_alone(job: Job) -> None:
     env = {name: text for name, text in job.env().items() if not name.startswith("GITHUB_")}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "action.py")],
-        cwd=job.workspace,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = call([sys.executable, ROOT / "scripts" / "action.py"], cwd=job.workspace, env=env)
     assert (done.returncode, done.stderr) == (0, "")

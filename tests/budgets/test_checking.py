@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from cnnstat.budgets.config import read_config
 from cnnstat.budgets.limits import Check
 from cnnstat.errors import BuildError, ConfigError, OutputError
 from cnnstat.report import Report
+from tests.processes import finish
 from tests.reports import conv, module, normal, report, unknown
 
 CONFIG = """\
@@ -275,9 +275,9 @@ def die(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if sys.argv[2] == "loop":
-    print("ready", flush=True)
     for n in range(10**6):
         update(order, lambda check: Measured(net(8 + n % 2)), allow_increase=True)
+        print("done", flush=True)
 elif sys.argv[2] == "write":
     class Half:
         def __init__(self, file): self.file = file
@@ -312,7 +312,7 @@ def test_killed_at_any_point_an_update_leaves_the_old_baseline_whole(
     update(project.order(), project.measure)
     before = project.baseline.read_bytes()
     process = start(project, how)
-    process.communicate(timeout=60)
+    finish(process)
     assert process.returncode == -signal.SIGKILL
     assert project.baseline.read_bytes() == before
 
@@ -326,10 +326,10 @@ def test_killed_at_any_time_there_is_one_whole_baseline_or_the_other(project: Pr
     for n in range(8):
         process = start(project, "loop")
         assert process.stdout
-        process.stdout.readline()
-        time.sleep(0.02 + 0.007 * n)
-        process.kill()
-        process.communicate(timeout=60)
+        for _ in range(n + 1):
+            assert process.stdout.readline() == b"done\n"
+        process.kill()  # somewhere in the next ones
+        finish(process)
         assert project.baseline.read_bytes() in whole
 
 

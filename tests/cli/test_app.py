@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import signal
-import time
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cnnstat import __version__
 from cnnstat.errors import TraceError
 from cnnstat.report import Report
 from tests.cli.conftest import Analyze, Run, start
+from tests.processes import finish
 from tests.reports import normal, unknown
 
 
@@ -113,7 +113,7 @@ def test_a_saved_report_reads_as_the_measured_one(run: Run, analyze: Analyze, sa
 
 def test_a_report_on_the_standard_input(saved: Path) -> None:
     done = start("summary", "-", "--json")
-    out, err = done.communicate(saved.read_bytes(), timeout=60)
+    out, err = finish(done, saved.read_bytes())
     assert out == saved.read_bytes()
     assert err == b""
     assert done.returncode == 0
@@ -262,18 +262,36 @@ def test_an_unknown_kind_lists_the_known_ones(run: Run, saved: Path) -> None:
     assert "depthwise" in error
 
 
+INTERRUPTED = 2
+"""Exit code after Ctrl-C."""
+
+ENDLESS = """
+import sys, time
+from torch import nn
+
+class Endless(nn.Module):
+    def forward(self, x):
+        print("running", file=sys.stderr, flush=True)
+        while True:
+            time.sleep(0.01)
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
-    fifo = tmp_path / "report.json"
-    os.mkfifo(fifo)
-    process = start("summary", fifo, "-o", tmp_path / "r.md")
-    with fifo.open("wb"):  # which waits until the other side reads
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-    # Closed by now: a signal that came just before the read would wait for its end.
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (2, b"", b"cnnstat: error: interrupted\n")
-    assert list(tmp_path.iterdir()) == [fifo]
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    process = start(
+        *("summary", tmp_path / "endless.py", "-i", "1x2", "-o", tmp_path / "r.md"),
+        bufsize=0,
+        # A shell that starts the tests in the background has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stderr
+    assert process.stderr.readline() == b"running\n"
+    process.send_signal(signal.SIGINT)
+    out, err = finish(process)
+    assert (process.returncode, out, err) == (INTERRUPTED, b"", b"cnnstat: error: interrupted\n")
+    assert not (tmp_path / "r.md").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes")
@@ -282,7 +300,7 @@ def test_a_reader_that_leaves_is_no_error(saved: Path) -> None:
     os.close(reading)
     process = start("summary", saved, "--all", stdout=writing)
     os.close(writing)
-    _, err = process.communicate(timeout=60)
+    _, err = finish(process)
     assert (process.returncode, err) == (0, b"")
 
 
@@ -291,7 +309,7 @@ def test_a_full_disk_is_one_line(saved: Path) -> None:
     for args, stdout in [((), "/dev/full"), (("-f", "csv", "-o", "/dev/full"), os.devnull)]:
         with Path(stdout).open("wb") as out:
             process = start("summary", saved, *args, stdout=out)
-            _, err = process.communicate(timeout=60)
+            _, err = finish(process)
         assert process.returncode == 2
         assert b"no space left" in err.lower()
         assert err.count(b"\n") == 1
@@ -316,4 +334,4 @@ def test_rules(run: Run) -> None:
 
 def test_the_module_runs_too() -> None:
     process = start("--version")
-    assert process.communicate(timeout=60)[0].decode().strip() == f"cnnstat {__version__}"
+    assert finish(process)[0].decode().strip() == f"cnnstat {__version__}"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.odd import ODD
+from tests.processes import call, finish
 from tests.reports import huge, normal, unknown
 
 PARAMS = normal().totals.params
@@ -52,17 +53,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def installed(*args: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """The command that pip put beside the interpreter."""
     command = Path(sys.executable).with_name("cnnstat")
-    # Named, because readline, which pytest loads, sets COLUMNS behind Python's back.
-    options.setdefault("env", dict(os.environ))
-    return subprocess.run(
-        [str(command), "check", *map(str, args)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-        **options,
-    )
+    return call([command, "check", *args], **options)
 
 
 def configure(*checks: str) -> None:
@@ -130,24 +121,22 @@ def test_warnings_pass_unless_they_are_strict() -> None:
 
 def test_as_a_module_the_codes_are_the_same() -> None:
     for limit, code in ((PARAMS, 0), (PARAMS - 1, 1), ("many", 2)):
-        done = subprocess.run(
-            [sys.executable, "-m", "cnnstat", "check", "little.json", "--max-params", str(limit)],
-            capture_output=True,
-            check=False,
-        )
+        command = [sys.executable, "-m", "cnnstat", "check", "little.json", "--max-params", limit]
+        done = call(command)
         assert done.returncode == code
 
 
 def test_a_reader_that_leaves_changes_no_verdict() -> None:
     command = Path(sys.executable).with_name("cnnstat")
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [str(command), "check", "little.json", "--max-params", "1", "-f", "json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout and process.stderr
-        process.stdout.close()
-        said = process.stderr.read()
+    )
+    assert process.stdout
+    process.stdout.close()
+    process.stdout = None
+    _, said = finish(process)
     assert process.returncode != 0
     assert b"Traceback" not in said
 

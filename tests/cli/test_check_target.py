@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Result, Run
+from tests.processes import call
 
 NET = """\
 import torch
@@ -71,15 +71,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def installed(*args: object) -> subprocess.CompletedProcess[str]:
     """The installed command."""
     command = Path(sys.executable).with_name("cnnstat")
-    return subprocess.run(
-        [str(command), "check", *map(str, args)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-        env=dict(os.environ),  # readline, which pytest loads, sets COLUMNS behind Python's back
-    )
+    return call([command, "check", *args])
 
 
 def configure(

@@ -10,7 +10,7 @@ import pytest
 from cnnstat.memory.graph import Buffer, Graph, Step
 from cnnstat.render.table import width
 from tests.cli.conftest import Analyze, Run
-from tests.cli.test_startup import HEAVY, RUN, loaded
+from tests.processes import HEAVY, RUN, loaded
 
 BOARD = '[[device]]\nid = "my-board"\nname = "My board"\nkind = "sbc"\nmemory_bytes = "1GiB"\n'
 
@@ -162,4 +162,4 @@ def test_the_file_of_devices_is_not_written_over(run: Run) -> None:
 
 
 def test_nothing_heavy_is_loaded() -> None:
-    assert not loaded(RUN.format(args=["devices", "h100"])) & {*HEAVY}
+    assert not loaded(RUN.format(args=["devices", "h100"])) & HEAVY

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import call
+
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "ci-budget"
 
 
@@ -24,19 +26,7 @@ def project(tmp_path: Path) -> Path:
 def shell(line: str, project: Path) -> subprocess.CompletedProcess[str]:
     """A line as it is typed, with the installed command found by its name."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    names = ("COLUMNS", "FORCE_COLOR", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
-    env = {name: text for name, text in os.environ.items() if name not in names}
-    return subprocess.run(
-        line,
-        shell=True,
-        cwd=project,
-        env=env | {"PATH": path},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+    return call(["sh", "-c", line], cwd=project, env={**os.environ, "PATH": path})
 
 
 def told() -> list[tuple[str, int]]:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from cnnstat.budgets.config import read_config
+from tests.processes import call
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "ci-budget"
@@ -43,17 +44,7 @@ def project(tmp_path: Path) -> Path:
 
 def shell(line: str, project: Path) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        line,
-        shell=True,
-        cwd=project,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+    return call(["sh", "-c", line], cwd=project, env={**os.environ, "PATH": path})
 
 
 def test_the_configuration_is_that_of_the_example(tmp_path: Path) -> None:

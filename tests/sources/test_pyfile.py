@@ -1,5 +1,4 @@
 import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -12,6 +11,7 @@ from cnnstat.errors import BuildError, SourceUnavailable, SpecError
 from cnnstat.inputs import Inputs, InputSpec
 from cnnstat.sources.base import resolve
 from cnnstat.sources.skeleton import build_skeleton
+from tests.processes import run
 
 NET = """
 from torch import nn
@@ -213,7 +213,7 @@ from timm.layers import trunc_normal_
 assert torch.nn.init.constant_(torch.zeros(2), 3.0).tolist() == [3, 3]
 """
     folder(net="import timm, colorsys, sibling\n" + NET, sibling="")
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run(code)
 
 
 def test_the_working_directory_may_contain_cnnstat_itself(monkeypatch, tmp_path):

@@ -1,5 +1,4 @@
-import subprocess
-import sys
+import os
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from cnnstat.sources import timm as source
 from cnnstat.sources.base import resolve
 from cnnstat.sources.skeleton import build_skeleton
 from cnnstat.sources.torchvision_operators import importable_torchvision
+from tests.processes import run
 
 with importable_torchvision():
     pytest.importorskip("timm")
@@ -98,13 +98,7 @@ try:
 except SourceUnavailable as error:
     print(error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={"PYTHONPATH": str(tmp_path)},
-    )
-    assert done.stdout == (
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    assert run(code, env={**os.environ, "PYTHONPATH": path}) == (
         "timm: import failed: RuntimeError: first; pip install 'cnnstat[timm]'\n"
     )

@@ -1,11 +1,10 @@
 import importlib.util
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from cnnstat.sources import torchvision_operators as operators
+from tests.processes import run
 
 with operators.importable_torchvision():
     import torchvision
@@ -42,7 +41,7 @@ import torchvision.ops
 if {modules == "transformers"}:
     from transformers import AutoImageProcessor
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run(code)
 
 
 def test_after_an_import_that_failed():
@@ -56,7 +55,7 @@ with importable_torchvision():
     import torchvision
     assert torchvision.extension._has_ops()
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run(code)
 
 
 @pytest.mark.parametrize("aligned", [True, False])

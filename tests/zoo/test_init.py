@@ -1,11 +1,9 @@
-import subprocess
-import sys
-
 import pytest
 
 import cnnstat
 from cnnstat.sources.base import list_models
 from cnnstat.zoo import MODELS
+from tests.processes import run
 
 TORCHVISION = {model.name for model in list_models("", "torchvision")}
 
@@ -35,4 +33,4 @@ def test_a_name_of_torchvision_means_the_same_network(name):
 
 def test_the_registry_needs_no_torch():
     code = "import cnnstat.zoo, sys; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run(code)
