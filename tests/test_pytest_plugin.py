@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from cnnstat import pytest_plugin
+from tests.forked import Done, module
 from tests.odd import ODD
-from tests.processes import call, modules, run
+from tests.processes import modules, run
 
 NET = """\
 import pytest
@@ -30,21 +29,22 @@ INPUT = (1, 3, 8, 8)
 """
 
 
-def pytest_run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+def pytest_run(folder: Path, *args: str) -> Done:
     """pytest as a user of the installed package starts it, at home: it prints more where `CI` is set."""
     env = {name: text for name, text in os.environ.items() if name not in {"CI", "BUILD_NUMBER"}}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", *args]
-    return call(command, cwd=folder, env=env)
+    # In a fork cnnstat is there before pytest can rewrite it.
+    quiet = ("-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+    return module("pytest", *quiet, "--strict-markers", *args, cwd=folder, env=env)
 
 
-def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+def outcomes(done: Done) -> dict[str, str]:
     """Of each test of a run with `-rA`: passed, failed or error."""
     lines = done.stdout.rpartition("short test summary info")[2].splitlines()
     words = [line.split() for line in lines if "::" in line]
     return {word[1].partition("::")[2]: word[0] for word in words}
 
 
-def error_lines(done: subprocess.CompletedProcess[str]) -> list[str]:
+def error_lines(done: Done) -> list[str]:
     return [line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E ")]
 
 

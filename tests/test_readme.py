@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import cnnstat
+from tests.forked import Done, shell
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def commands() -> list[str]:
@@ -22,11 +21,9 @@ def commands() -> list[str]:
     return [line for line in lines if line.startswith("cnnstat ")]
 
 
-def cli(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def cli(line: str, cwd: Path) -> Done:
     """A command as a shell would run it, in a folder of its own."""
-    line = line.replace("cnnstat ", f"{sys.executable} -m cnnstat ", 1)
-    line = line.partition("|")[0].replace("examples/", f"{ROOT}/examples/")
-    return subprocess.run(line, shell=True, cwd=cwd, capture_output=True, text=True, check=False)
+    return shell(line.partition("|")[0].replace("examples/", f"{ROOT}/examples/"), cwd)
 
 
 def test_every_command_runs(tmp_path: Path) -> None:
@@ -87,7 +84,7 @@ def test_the_fit_is_the_real_one(tmp_path: Path) -> None:
 
 
 def test_the_walk_through_an_article_runs(tmp_path: Path) -> None:
-    text = (ROOT / "examples" / "mobilenet_article.md").read_text()
+    text = (ROOT / "examples" / "mobilenet_article.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```console\n(.*?)```", text, re.S)
     lines = [line for block in blocks for line in block.splitlines()]
     assert len(lines) == 11

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from cnnstat.report import Report
 from tests.cli.conftest import Analyze, Run, start
+from tests.forked import Done, module
 from tests.odd import ODD
 from tests.processes import HEAVY, RUN, call, finish, loaded
 from tests.processes import run as python
@@ -59,10 +59,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def installed(*args: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The command as it is installed."""
-    command = Path(sys.executable).with_name("cnnstat")
-    return call([command, "check", *args], **options)
+def installed(*args: object, **options: Any) -> Done:
+    """The command in a process of its own."""
+    return module("cnnstat", "check", *args, **options)
 
 
 def configure(text: str, name: str = "pyproject.toml") -> None:
@@ -73,6 +72,10 @@ def configure(text: str, name: str = "pyproject.toml") -> None:
 
 
 def test_exit_codes_from_the_command_line() -> None:
+    def installed(*args: object) -> Done:
+        """What pip put beside the interpreter."""
+        return call([Path(sys.executable).with_name("cnnstat"), "check", *args])
+
     assert installed("little.json", "--max-params", PARAMS).returncode == 0
     assert installed("little.json", "--max-params", PARAMS - 1).returncode == 1
     assert installed("gappy.json", "--max-params", "1G").returncode == 2

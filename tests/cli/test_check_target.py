@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Result, Run
-from tests.processes import call
+from tests.forked import Done, module
 
 NET = """\
 import torch
@@ -68,10 +66,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def installed(*args: object) -> subprocess.CompletedProcess[str]:
-    """The installed command."""
-    command = Path(sys.executable).with_name("cnnstat")
-    return call([command, "check", *args])
+def installed(*args: object) -> Done:
+    """The command in a process of its own."""
+    return module("cnnstat", "check", *args)
 
 
 def configure(

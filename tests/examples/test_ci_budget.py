@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.processes import call
+from tests.forked import shell
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "ci-budget"
 
@@ -21,12 +18,6 @@ EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "ci-budget"
 def project(tmp_path: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     return Path(shutil.copytree(EXAMPLE, tmp_path / "ci-budget", ignore=ignored))
-
-
-def shell(line: str, project: Path) -> subprocess.CompletedProcess[str]:
-    """A line as it is typed, with the installed command found by its name."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return call(["sh", "-c", line], cwd=project, env={**os.environ, "PATH": path})
 
 
 def told() -> list[tuple[str, int]]:
