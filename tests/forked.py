@@ -1,7 +1,7 @@
-"""`python -m MODULE` in a process of its own that has torch already: a fork of one that has only imported it.
+"""Python in a process of its own that has torch already: a fork of one that has only imported it.
 
 The process is one as the system makes it, with an exit code, streams, a folder and an environment of its own.
-What is imported it does not show; for that `tests.processes` starts a fresh interpreter.
+That torch is not imported it cannot show; for that `tests.processes` starts a fresh interpreter.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import traceback
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.processes import PATIENCE, call
+from tests.processes import PATIENCE, PROBES, call
+from tests.processes import run as run_fresh
 
 Done = subprocess.CompletedProcess[str]
 
@@ -42,15 +44,31 @@ def module(
     environment = dict(os.environ if env is None else env)
     if not hasattr(os, "fork"):
         return call([sys.executable, "-m", *command], cwd=cwd, env=environment)
+    return _ask("all", command, cwd or Path.cwd(), environment)
+
+
+def run(code: str) -> str:
+    """`tests.processes.run` where torch has been imported, and nothing else."""
+    if not hasattr(os, "fork"):
+        return run_fresh(code)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "code.py")
+        file.write_text(PROBES + textwrap.dedent(code), encoding="utf-8")
+        done = _ask("torch", [str(file)], Path.cwd(), dict(os.environ))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def _ask(imported: str, command: list[str], cwd: Path, environment: dict[str, str]) -> Done:
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         order = {
             "command": command,
-            "folder": str(cwd or Path.cwd()),
+            "folder": str(cwd),
             "environment": environment,
             "streams": [os.devnull, str(out), str(err)],
         }
-        server = _server()
+        server = _server(imported)
         assert server.stdin and server.stdout
         server.stdin.write(json.dumps(order) + "\n")
         server.stdin.flush()
@@ -59,10 +77,10 @@ def module(
 
 
 @cache
-def _server() -> subprocess.Popen[str]:
-    """The one that imports torch, once; it ends when nobody can ask it any more."""
+def _server(imported: str) -> subprocess.Popen[str]:
+    """The one that imports, once; it ends when nobody can ask it any more."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.forked"],
+        [sys.executable, "-m", "tests.forked", imported],
         cwd=Path(__file__).parent.parent,
         env=dict(os.environ),
         stdin=subprocess.PIPE,
@@ -71,15 +89,12 @@ def _server() -> subprocess.Popen[str]:
     )
 
 
-def serve() -> None:
+def serve(imported: str) -> None:
     """Fork a child for each order, and say its exit code. Nothing else runs: torch has no threads here."""
-    import pytest  # noqa: F401
+    import torch  # noqa: F401
 
-    from cnnstat.sources.torchvision_operators import importable_torchvision
-
-    with importable_torchvision():
-        import torchvision.models  # noqa: F401
-
+    if imported == "all":
+        _import_all()
     gc.freeze()  # what is here stays, and is not copied to be looked at
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
@@ -89,6 +104,18 @@ def serve() -> None:
             _become(**json.loads(line))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
+
+
+def _import_all() -> None:
+    """What a command may need."""
+    import pytest  # noqa: F401
+
+    import cnnstat.cli.app
+    import cnnstat.fitting  # noqa: F401
+    from cnnstat.sources.torchvision_operators import importable_torchvision
+
+    with importable_torchvision():
+        import torchvision.models  # noqa: F401
 
 
 def _become(
@@ -108,7 +135,10 @@ def _become(
     sys.argv = ["", *command[1:]]
     code: Any = 0
     try:
-        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+        if command[0].endswith(".py"):
+            runpy.run_path(command[0], run_name="__main__")
+        else:
+            runpy.run_module(command[0], run_name="__main__", alter_sys=True)
     except SystemExit as left:
         code = left.code or 0
     except BaseException:
@@ -120,4 +150,4 @@ def _become(
 
 
 if __name__ == "__main__":
-    serve()
+    serve(sys.argv[1])

@@ -39,6 +39,8 @@ def reads(*files):
 """
 """Defines `reads(file, …)`: how often the process has opened each of these files so far."""
 
+PROBES = PEAK + READS
+
 RUN = """
 from cnnstat.cli.app import main
 try: main({args!r})
@@ -73,7 +75,7 @@ def finish(process: subprocess.Popen[bytes], given: bytes | None = None) -> tupl
 
 def run(code: str, **options: Any) -> str:
     """Standard output of a fresh interpreter, in which `peak()` and `reads()` are defined."""
-    done = call([sys.executable, "-c", PEAK + READS + textwrap.dedent(code)], **options)
+    done = call([sys.executable, "-c", PROBES + textwrap.dedent(code)], **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import cnnstat
-from tests.processes import run
+from tests.forked import run
 
 
 @pytest.mark.parametrize("spec", ["resnet18", "mobilenet_v3_small", "swin_t"])

@@ -102,7 +102,7 @@ def test_kinds_add_up_to_the_totals(name: str) -> None:
 
 
 def test_kinds_are_those_of_the_report() -> None:
-    from cnnstat.analysis import analyze
+    from tests.measured import analyze
 
     made = analyze("mobilenet_v3_large")
     kinds = compare(made, small()).models[0].kinds

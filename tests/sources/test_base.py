@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from cnnstat.errors import SourceUnavailable, SpecError, UnknownModel
 from cnnstat.sources import base
 from cnnstat.sources.base import is_report, list_models, parse, resolve
+from tests import forked
 from tests.processes import run
 
 
@@ -209,4 +210,4 @@ class TestListModels:
 def test_timm_is_not_imported_for_torchvisions_names():
     code = "from cnnstat.sources.base import resolve; resolve('resnet50'); import sys; "
     code += "assert 'timm' not in sys.modules"
-    run(code)
+    forked.run(code)

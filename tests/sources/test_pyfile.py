@@ -11,7 +11,7 @@ from cnnstat.errors import BuildError, SourceUnavailable, SpecError
 from cnnstat.inputs import Inputs, InputSpec
 from cnnstat.sources.base import resolve
 from cnnstat.sources.skeleton import build_skeleton
-from tests.processes import run
+from tests.forked import run
 
 NET = """
 from torch import nn

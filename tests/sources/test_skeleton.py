@@ -7,7 +7,7 @@ from torch import nn
 from cnnstat.errors import BuildError
 from cnnstat.sources.factory import call_factory
 from cnnstat.sources.skeleton import LARGE, build_skeleton, skeleton
-from tests.processes import run
+from tests.forked import run
 
 from_import = nn.init.kaiming_normal_
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cnnstat.sources import torchvision_operators as operators
-from tests.processes import run
+from tests.forked import run
 
 with operators.importable_torchvision():
     import torchvision
