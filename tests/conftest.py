@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests import forked
+
+# Before torch is imported: the workers share the cores, and more threads in each only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Hypothesis fails an example that takes 0.2 s, and one that is slow to make, except where CI is set.
 hypothesis.settings.register_profile(
@@ -54,3 +60,4 @@ def plain() -> Iterator[None]:
             patch.delenv(name, raising=False)
         patch.setenv("TERM", "xterm-256color")
         yield
+    forked.stop()

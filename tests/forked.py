@@ -18,7 +18,6 @@ import tempfile
 import textwrap
 import traceback
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +25,8 @@ from tests.processes import PATIENCE, PROBES, call
 from tests.processes import run as run_fresh
 
 Done = subprocess.CompletedProcess[str]
+
+_servers: dict[str, subprocess.Popen[str]] = {}
 
 
 def shell(line: str, folder: Path) -> Done:
@@ -76,17 +77,25 @@ def _ask(imported: str, command: list[str], cwd: Path, environment: dict[str, st
         return Done(command, code, *(file.read_text(encoding="utf-8") for file in (out, err)))
 
 
-@cache
 def _server(imported: str) -> subprocess.Popen[str]:
     """The one that imports, once; it ends when nobody can ask it any more."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.forked", imported],
-        cwd=Path(__file__).parent.parent,
-        env=dict(os.environ),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    )
+    if imported not in _servers:
+        _servers[imported] = subprocess.Popen(
+            [sys.executable, "-m", "tests.forked", imported],
+            cwd=Path(__file__).parent.parent,
+            env=dict(os.environ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+    return _servers[imported]
+
+
+def stop() -> None:
+    """End all servers, and wait for them."""
+    while _servers:
+        _, server = _servers.popitem()
+        server.communicate()
 
 
 def serve(imported: str) -> None:
