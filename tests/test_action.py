@@ -87,17 +87,19 @@ class Job:
 def job(tmp_path: Path) -> Job:
     job = Job(tmp_path)
     job.workspace.mkdir(parents=True)
-    job.summary.write_text("from a step before\n")
-    job.output.write_text("name=from a step before\n")
+    job.summary.write_text("from a step before\n", encoding="utf-8")
+    job.output.write_text("name=from a step before\n", encoding="utf-8")
     (job.workspace / "little.json").write_text(normal().to_json(), encoding="utf-8")
     (job.workspace / "gappy.json").write_text(unknown().to_json(), encoding="utf-8")
-    (job.workspace / "pyproject.toml").write_text(CONFIG.format(model="little", params=PARAMS))
+    (job.workspace / "pyproject.toml").write_text(
+        CONFIG.format(model="little", params=PARAMS), encoding="utf-8"
+    )
     return job
 
 
 def configure(job: Job, model: str, params: int) -> None:
     text = CONFIG.format(model=model, params=params)
-    (job.workspace / "pyproject.toml").write_text(text)
+    (job.workspace / "pyproject.toml").write_text(text, encoding="utf-8")
 
 
 # What it says
@@ -151,7 +153,7 @@ def test_the_exit_code_passes_through(job: Job, model: str, params: int, code: i
     configure(job, model, params)
     done = job.step()
     assert done.returncode == code, done.stderr
-    assert job.output.read_text() == f"name=from a step before\nexit-code={code}\n"
+    assert job.output.read_text(encoding="utf-8") == f"name=from a step before\nexit-code={code}\n"
     assert done.stdout.splitlines()[-1].endswith(f"exit code {code}")
     text = job.summary.read_text(encoding="utf-8")
     assert text.startswith("from a step before\n<!-- cnnstat:check -->\n## ")
@@ -174,7 +176,7 @@ def test_a_project_in_a_folder_of_the_repository(job: Job) -> None:
     assert job.step().returncode == 2
     assert job.step(**{"working-directory": "some net"}).returncode == 0
     text = CONFIG.format(model="little", params=PARAMS - 1)
-    (inner / "pyproject.toml").write_text(text)
+    (inner / "pyproject.toml").write_text(text, encoding="utf-8")
     done = job.step(**{"working-directory": "some net"})
     assert done.stdout.startswith("::error file=some net/pyproject.toml,line=6,")
 
@@ -191,7 +193,7 @@ def test_arguments_are_those_of_the_command(job: Job) -> None:
 
 def test_the_summary_can_be_left_alone(job: Job) -> None:
     assert job.step(summary="false").returncode == 0
-    assert job.summary.read_text() == "from a step before\n"
+    assert job.summary.read_text(encoding="utf-8") == "from a step before\n"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_hostile_arguments_are_only_arguments(job: Job, args: str) -> None:
     done = job.step(args=args)
     assert done.returncode == 2
     assert {path: path.read_bytes() for path in job.workspace.rglob("*")} == before
-    assert job.output.read_text().endswith("exit-code=2\n")
+    assert job.output.read_text(encoding="utf-8").endswith("exit-code=2\n")
     assert "Traceback" not in done.stderr
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("::")]
     assert not any("gotcha" in line for line in said)
@@ -245,7 +247,7 @@ def test_wrong_inputs(job: Job, inputs: dict[str, str], message: str) -> None:
 
 def test_a_module_of_the_repository_is_not_taken_for_one_of_ours(job: Job) -> None:
     for name in ("cnnstat", "typer", "json", "shlex"):
-        (job.workspace / f"{name}.py").write_text("raise SystemExit('taken')\n")
+        (job.workspace / f"{name}.py").write_text("raise SystemExit('taken')\n", encoding="utf-8")
     done = job.step()
     assert (done.returncode, done.stderr) == (0, "")
 

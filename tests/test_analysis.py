@@ -178,7 +178,7 @@ class Decoder(nn.Module):
 
 def test_a_decoder_of_175_billion_parameters(tmp_path: Path) -> None:
     """GPT-3 (arXiv 2005.14165, table 2.1) in plain torch.nn: 96 layers, width 12288, 96 heads."""
-    (tmp_path / "decoder.py").write_text(DECODER)
+    (tmp_path / "decoder.py").write_text(DECODER, encoding="utf-8")
     out = run(
         f"""
         import sys, cnnstat

@@ -98,11 +98,13 @@ def test_wrong_dtype(cnnstat):
 @pytest.mark.cnnstat_budget(peak_memory="1 GiB")
 def test_training(cnnstat):
     cnnstat.report(Net(), INPUT, train=True)
-"""
+""",
+        encoding="utf-8",
     )
     (tmp_path / "cnnstat.toml").write_text(
         '[devices.my-board]\nname = "Mine"\nmemory_bytes = 2911\nbandwidth = 1\nrates.fp32 = 1000000\n'
-        'runtimes = ["litert"]\n'
+        'runtimes = ["litert"]\n',
+        encoding="utf-8",
     )
     done = pytest_run(tmp_path, "-rA")
     assert outcomes(done) == {
@@ -171,7 +173,8 @@ class TestNearest:
 def test_an_assertion(cnnstat):
     with pytest.raises(AssertionError):
         cnnstat.report(Net(), INPUT)
-"""
+""",
+        encoding="utf-8",
     )
     done = pytest_run(tmp_path, "-rA")
     assert outcomes(done) == {
@@ -212,7 +215,8 @@ def test_allowed(cnnstat):
 
 def test_not_held(cnnstat):
     assert not cnnstat.report(Odd(), INPUT).complete
-"""
+""",
+        encoding="utf-8",
     )
     done = pytest_run(tmp_path, "-rA")
     assert outcomes(done) == {
@@ -246,7 +250,7 @@ def test_a_wrong_marker_is_an_error_in_one_line(tmp_path: Path) -> None:
         f"@pytest.mark.cnnstat_budget({marker})\ndef test_{n}(cnnstat): pass\n"
         for n, marker in enumerate(WRONG)
     )
-    (tmp_path / "test_wrong.py").write_text(text)
+    (tmp_path / "test_wrong.py").write_text(text, encoding="utf-8")
     done = pytest_run(tmp_path, "-rA")
     assert outcomes(done) == {f"test_{n}": "ERROR" for n in range(len(WRONG))}
     errors = done.stdout.partition("= ERRORS =")[2].partition("short test summary")[0]
@@ -274,7 +278,8 @@ def test_that_is_skipped(cnnstat): pytest.skip("not here")
 def test_that_fails_by_itself(cnnstat): assert False, "another reason"
 
 def test_without_a_budget(cnnstat): pass
-"""
+""",
+        encoding="utf-8",
     )
     done = pytest_run(tmp_path, "-rA")
     assert outcomes(done) == {
@@ -295,7 +300,8 @@ def test_what_cannot_be_measured_fails_with_its_reason(tmp_path: Path) -> None:
 @pytest.mark.cnnstat_budget(macs=1)
 def test_bad(cnnstat):
     cnnstat.report(Net(), (1, 4, 8, 8))
-"""
+""",
+        encoding="utf-8",
     )
     done = pytest_run(tmp_path, "-rA")
     assert outcomes(done) == {"test_bad": "FAILED"}
@@ -319,7 +325,8 @@ def test_held(request, cnnstat, limit, again):
 )
 def test_each(cnnstat, limit):
     cnnstat.report(Net(), INPUT)
-"""
+""",
+        encoding="utf-8",
     )
     done = pytest_run(tmp_path, "-rA", "-n", "2")
     found = outcomes(done)
@@ -354,7 +361,8 @@ def test_collecting_imports_nothing_but_the_plugin(tmp_path: Path) -> None:
         "import pytest\n"
         "def test_plain(): pass\n"
         "@pytest.mark.cnnstat_budget(macs='320 M')\n"
-        "def test_held(cnnstat): pass\n"
+        "def test_held(cnnstat): pass\n",
+        encoding="utf-8",
     )
     modules = loaded(tmp_path, "--collect-only", "--strict-markers")
     assert of_cnnstat(modules) == {"cnnstat", "cnnstat.pytest_plugin"}
@@ -362,7 +370,7 @@ def test_collecting_imports_nothing_but_the_plugin(tmp_path: Path) -> None:
 
 
 def test_running_other_tests_imports_nothing_but_the_plugin(tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text("def test_plain(): pass\n")
+    (tmp_path / "test_it.py").write_text("def test_plain(): pass\n", encoding="utf-8")
     modules = loaded(tmp_path)
     assert of_cnnstat(modules) == {"cnnstat", "cnnstat.pytest_plugin"}
     assert "torch" not in modules

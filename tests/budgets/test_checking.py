@@ -52,7 +52,7 @@ class Project:
         self.say(CONFIG)
 
     def say(self, text: str) -> None:
-        (self.folder / "cnnstat.toml").write_text(text)
+        (self.folder / "cnnstat.toml").write_text(text, encoding="utf-8")
         self.config = read_config(self.folder / "cnnstat.toml")
 
     def order(self, *names: str) -> Order:
@@ -86,13 +86,13 @@ def test_the_first_run_passes_and_says_what_to_do(project: Project) -> None:
 def test_an_update_then_nothing_to_say(project: Project) -> None:
     outcome = update(project.order(), project.measure)
     assert (outcome.code, outcome.update.fate if outcome.update else "") == (0, "written")
-    text = project.baseline.read_text()
+    text = project.baseline.read_text(encoding="utf-8")
     outcome = hold(project.order(), project.measure)
     assert (outcome.code, list(outcome.notes())) == (0, [])
     outcome = update(project.order(), project.measure)
     assert outcome.update
     assert outcome.update.fate == "unchanged"
-    assert project.baseline.read_text() == text
+    assert project.baseline.read_text(encoding="utf-8") == text
 
 
 def test_growth_exceeds_and_an_update_refuses_to_raise(project: Project) -> None:
@@ -123,7 +123,7 @@ def test_an_increase_that_is_allowed_is_written_and_accepted(project: Project) -
     outcome = update(project.order(), project.measure, allow_increase=True)
     assert outcome.code == 0
     assert "one: params 24 → 27 (+3)" in list(outcome.notes())
-    assert json.loads(project.baseline.read_text())["checks"]["one"]["params"] == 27
+    assert json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]["one"]["params"] == 27
     assert hold(project.order(), project.measure).code == 0
 
 
@@ -137,17 +137,17 @@ def test_an_update_lowers_freely(project: Project) -> None:
     update(project.order(), project.measure)
     project.models["first"] = lambda: net(4)
     assert update(project.order(), project.measure).code == 0
-    assert json.loads(project.baseline.read_text())["checks"]["one"]["params"] == 12
+    assert json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]["one"]["params"] == 12
     project.models["first"] = lambda: net(8)
     assert hold(project.order(), project.measure).code == 1
 
 
 def test_some_checks_are_updated_and_the_others_stay(project: Project) -> None:
     update(project.order(), project.measure)
-    before = json.loads(project.baseline.read_text())["checks"]["two"]
+    before = json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]["two"]
     project.models = {"first": lambda: net(4), "second": lambda: net(4)}
     update(project.order("one"), project.measure)
-    after = json.loads(project.baseline.read_text())["checks"]
+    after = json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]
     assert (after["one"]["params"], after["two"]) == (12, before)
 
 
@@ -159,10 +159,13 @@ def test_a_vanished_check_is_visible_and_dropped_by_an_update(project: Project) 
     assert "no baseline for renamed" in first
     assert "the baseline has two, and no check is called that any more" in second
     update(project.order("one"), project.measure)
-    assert "two" in json.loads(project.baseline.read_text())["checks"]
+    assert "two" in json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]
     outcome = update(project.order(), project.measure)
     assert "two: dropped from the baseline" in list(outcome.notes())
-    assert set(json.loads(project.baseline.read_text())["checks"]) == {"one", "renamed"}
+    assert set(json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]) == {
+        "one",
+        "renamed",
+    }
 
 
 def broken() -> Report:
@@ -222,7 +225,7 @@ def test_what_is_off_is_not_measured_and_keeps_its_baseline(project: Project) ->
     project.models["second"] = broken
     outcome = update(project.order(), project.measure)
     assert outcome.code == 0
-    assert set(json.loads(project.baseline.read_text())["checks"]) == {"one", "two"}
+    assert set(json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]) == {"one", "two"}
     assert "1 off" in outcome.verdict()
 
 
@@ -233,11 +236,11 @@ def test_the_advice_names_the_line(project: Project) -> None:
 
 
 def test_a_damaged_baseline_is_an_error_and_stays(project: Project) -> None:
-    project.baseline.write_text("{}")
+    project.baseline.write_text("{}", encoding="utf-8")
     for run in (hold, update):
         with pytest.raises(ConfigError, match=r"^cnnstat-baseline.json:1: not a baseline"):
             run(project.order(), project.measure)
-    assert project.baseline.read_text() == "{}"
+    assert project.baseline.read_text(encoding="utf-8") == "{}"
 
 
 def test_a_baseline_that_cannot_be_written_is_told_before_anything_is_measured(

@@ -170,19 +170,19 @@ def test_several_files_from_one_trace(run: Run, analyze: Analyze, tmp_path: Path
     assert len(analyze.calls) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     assert Report.from_json((tmp_path / "r.json").read_bytes()) == normal()
-    assert (tmp_path / "r.txt").read_text() == run("summary", "littlenet").out
+    assert (tmp_path / "r.txt").read_text(encoding="utf-8") == run("summary", "littlenet").out
 
 
 def test_files_and_the_standard_output(run: Run, saved: Path, tmp_path: Path) -> None:
     result = run("summary", saved, "-o", tmp_path / "r.csv", "-o", "-", "-q")
     assert "littlenet · zoo" in result.out
     assert result.err == ""
-    assert (tmp_path / "r.csv").read_text().startswith("path,")
+    assert (tmp_path / "r.csv").read_text(encoding="utf-8").startswith("path,")
 
 
 def test_a_format_is_for_files_too(run: Run, saved: Path, tmp_path: Path) -> None:
     run("summary", saved, "-f", "markdown", "-o", tmp_path / "report")
-    assert (tmp_path / "report").read_text().startswith("## littlenet")
+    assert (tmp_path / "report").read_text(encoding="utf-8").startswith("## littlenet")
 
 
 def test_a_report_may_replace_itself(run: Run, saved: Path) -> None:
@@ -236,10 +236,10 @@ def test_a_failure_is_one_line_and_leaves_files_as_they_were(
 ) -> None:
     analyze.answer = lambda: failing(error)
     old = tmp_path / "old.json"
-    old.write_text("old")
+    old.write_text("old", encoding="utf-8")
     result = run("summary", "x", "-o", old, "-o", tmp_path / "new.md")
     assert words in result.error
-    assert old.read_text() == "old"
+    assert old.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [old]
 
 
@@ -279,7 +279,7 @@ class Endless(nn.Module):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "endless.py").write_text(ENDLESS)
+    (tmp_path / "endless.py").write_text(ENDLESS, encoding="utf-8")
     process = start(
         *("summary", tmp_path / "endless.py", "-i", "1x2", "-o", tmp_path / "r.md"),
         bufsize=0,

@@ -55,7 +55,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "little.json").write_text(normal().to_json(), encoding="utf-8")
     (tmp_path / "gappy.json").write_text(unknown().to_json(), encoding="utf-8")
-    (tmp_path / "net.py").write_text(NET + ODD)
+    (tmp_path / "net.py").write_text(NET + ODD, encoding="utf-8")
     return tmp_path
 
 
@@ -122,11 +122,13 @@ def test_a_network_is_measured_and_its_layer_named() -> None:
     configure(check, "cnnstat.toml")
     assert installed("--update").returncode == 0
     assert (
-        json.loads(Path("cnnstat-baseline.json").read_text())["checks"]["net.py:Net"]["params"]
+        json.loads(Path("cnnstat-baseline.json").read_text(encoding="utf-8"))["checks"][
+            "net.py:Net"
+        ]["params"]
         == 248
     )
     assert installed().returncode == 0
-    Path("net.py").write_text(NET.replace("WIDTH = 8", "WIDTH = 9"))
+    Path("net.py").write_text(NET.replace("WIDTH = 8", "WIDTH = 9"), encoding="utf-8")
     done = installed(cwd=Path.cwd())
     assert done.returncode == 1
     assert "largest change: stem +27 params (216 → 243; Conv2d 3→9, was 3→8)" in done.stdout
@@ -307,7 +309,7 @@ def test_wrong_usage_beside_a_configuration(run: Run, args: list[str], words: st
 def test_hostile_configurations(
     run: Run, project: Path, content: str | bytes, place: str, args: tuple[str, ...]
 ) -> None:
-    (project / "cnnstat-baseline.json").write_text("precious")
+    (project / "cnnstat-baseline.json").write_text("precious", encoding="utf-8")
     if isinstance(content, bytes):
         Path("pyproject.toml").write_bytes(content)
     else:
@@ -315,7 +317,7 @@ def test_hostile_configurations(
     result = run("check", *args)
     assert result.error.startswith(f"cnnstat: error: {place}")
     assert result.out == ""
-    assert (project / "cnnstat-baseline.json").read_text() == "precious"
+    assert (project / "cnnstat-baseline.json").read_text(encoding="utf-8") == "precious"
     assert sorted(path.name for path in project.iterdir()) == [
         *("cnnstat-baseline.json", "gappy.json", "little.json", "net.py", "pyproject.toml")
     ]
@@ -323,7 +325,7 @@ def test_hostile_configurations(
 
 def test_an_unreadable_baseline_is_no_pass(run: Run) -> None:
     configure(CONFIG.format(params=PARAMS))
-    Path("cnnstat-baseline.json").write_text('{"schema": 1,\n oops')
+    Path("cnnstat-baseline.json").write_text('{"schema": 1,\n oops', encoding="utf-8")
     for args in ((), ("--update",)):
         assert "cnnstat-baseline.json:2: not a baseline" in run("check", *args).error
 
@@ -341,7 +343,7 @@ def test_the_standard_output_holds_one_document(run: Run) -> None:
 
 
 def test_what_a_model_prints_is_not_in_the_document() -> None:
-    Path("net.py").write_text("print('noise')\n" + NET)
+    Path("net.py").write_text("print('noise')\n" + NET, encoding="utf-8")
     done = installed("net.py:Net", "-i", "1x3x8x8", "--max-params", "1k", "-f", "json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["status"] == "passed"
@@ -354,19 +356,19 @@ def test_files_by_their_extension(run: Run) -> None:
     assert (result.code, result.out) == (1, "")
     assert "1 of 1 check failed: little.json params" in result.err
     assert ET.parse("r.xml").getroot().tag == "testsuites"
-    assert json.loads(Path("r.json").read_text())["status"] == "exceeded"
-    assert Path("r.md").read_text().startswith("<!-- cnnstat:check -->\n")
+    assert json.loads(Path("r.json").read_text(encoding="utf-8"))["status"] == "exceeded"
+    assert Path("r.md").read_text(encoding="utf-8").startswith("<!-- cnnstat:check -->\n")
     assert run("check", "little.json", "--max-params", "1M", "-q", "-o", "r.xml").err == ""
 
 
 def test_the_summary_of_a_job_is_added_to(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
-    Path("summary.md").write_text("before\n")
+    Path("summary.md").write_text("before\n", encoding="utf-8")
     run("check", "little.json", "--max-params", 1)
-    assert Path("summary.md").read_text() == "before\n"
+    assert Path("summary.md").read_text(encoding="utf-8") == "before\n"
     result = run("check", "little.json", "--max-params", 1, "-f", "github")
     assert result.out.startswith("::error title=")
-    text = Path("summary.md").read_text()
+    text = Path("summary.md").read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- cnnstat:check -->\n")
     assert "over by" in text
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "no/such/folder")
@@ -452,7 +454,7 @@ def test_a_broken_configuration_nearby_does_not_stop_a_model_of_the_command_line
 
 def test_a_model_of_the_command_line_reads_no_baseline(run: Run) -> None:
     configure(CONFIG.format(params=PARAMS))
-    Path("cnnstat-baseline.json").write_text("broken")
+    Path("cnnstat-baseline.json").write_text("broken", encoding="utf-8")
     result = run("check", "little.json", "--max-params", PARAMS)
     assert (result.code, result.err) == (0, "")
     assert "baseline" not in result.out

@@ -46,7 +46,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     for name, report in (("little", normal()), ("gappy", unknown()), ("huge", huge())):
         (folder / f"{name}.json").write_text(report.to_json(), encoding="utf-8")
-    (folder / "net.py").write_text(NET + ODD)
+    (folder / "net.py").write_text(NET + ODD, encoding="utf-8")
     return folder
 
 
@@ -176,7 +176,9 @@ def test_a_saved_report_is_checked_where_torch_does_not_import(tmp_path: Path) -
     poison = tmp_path / "poison"
     poison.mkdir()
     for name in ("torch", "torchvision", "timm", "numpy", "pandas", "fvcore"):
-        (poison / f"{name}.py").write_text(f"raise ImportError('{name} was imported')\n")
+        (poison / f"{name}.py").write_text(
+            f"raise ImportError('{name} was imported')\n", encoding="utf-8"
+        )
     env = {**os.environ, "PYTHONPATH": str(poison)}
 
     def installed(*args: object) -> Done:
@@ -268,13 +270,13 @@ def test_names_are_only_names(format: str) -> None:
 
 def test_a_baseline_is_not_followed_out_of_the_project(project: Path) -> None:
     precious = project.parent / "precious.json"
-    precious.write_text("{}")
+    precious.write_text("{}", encoding="utf-8")
     Path("cnnstat-baseline.json").symlink_to(precious)
     configure(CHECK)
     done = installed("--update", "--allow-increase")
     assert (done.returncode, done.stdout) == (2, "")
     assert "leads out of the project" in done.stderr
-    assert precious.read_text() == "{}"
+    assert precious.read_text(encoding="utf-8") == "{}"
 
 
 @pytest.mark.parametrize(
@@ -292,10 +294,10 @@ def test_a_baseline_is_not_followed_out_of_the_project(project: Path) -> None:
 )
 def test_a_baseline_that_cannot_be_read_is_no_pass(content: str) -> None:
     configure('name = "little"\nmodel = "little.json"\ngrowth = "0%"')
-    Path("cnnstat-baseline.json").write_text(content)
+    Path("cnnstat-baseline.json").write_text(content, encoding="utf-8")
     for args in ((), ("--update", "--allow-increase")):
         done = installed(*args)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("cnnstat: error: cnnstat-baseline.json:")
         assert done.stderr.count("\n") == 1
-        assert Path("cnnstat-baseline.json").read_text() == content
+        assert Path("cnnstat-baseline.json").read_text(encoding="utf-8") == content

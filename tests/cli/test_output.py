@@ -113,7 +113,8 @@ def test_what_a_model_and_its_children_print_is_not_in_the_document(tmp_path: Pa
         "    os.write(1, b'b\\n')\n"
         "    subprocess.run(['echo', 'c'])\n"
         "    sys.__stdout__.write('d\\n')\n"
-        "    return nn.Linear(2, 3)\n"
+        "    return nn.Linear(2, 3)\n",
+        encoding="utf-8",
     )
     process = start("summary", f"{tmp_path}/loud.py:build", "-i", "1x2", "--json")
     out, err = finish(process)
@@ -123,7 +124,8 @@ def test_what_a_model_and_its_children_print_is_not_in_the_document(tmp_path: Pa
 
 def test_what_is_no_exception_is_one_line_and_2(tmp_path: Path) -> None:
     (tmp_path / "skips.py").write_text(
-        "import pytest\ndef build():\n    return pytest.importorskip('nonexistent_package')\n"
+        "import pytest\ndef build():\n    return pytest.importorskip('nonexistent_package')\n",
+        encoding="utf-8",
     )
     for args in (("summary",), ("check", "--max-macs", "1")):
         process = start(args[0], f"{tmp_path}/skips.py:build", *args[1:], "-i", "1x2")

@@ -65,7 +65,7 @@ def test_a_list_in_a_block_that_moved_keeps_its_own_numbers() -> None:
 
 
 def test_a_deeper_stage_in_the_middle_of_a_mobilenet_is_one_block() -> None:
-    from tests.measured import analyze
+    from cnnstat.analysis import analyze
 
     before = analyze("mobilenet_v2")
     from torchvision.models import mobilenet_v2  # whose import cnnstat has seen to

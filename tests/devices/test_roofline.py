@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cnnstat.analysis import analyze
 from cnnstat.devices.catalogue import find
 from cnnstat.devices.device import Device
 from cnnstat.devices.roofline import Roofline, roofline
 from cnnstat.errors import SpecError
 from cnnstat.report import Report
-from tests.measured import analyze
 from tests.reports import normal, unknown
 
 TOY = Device(

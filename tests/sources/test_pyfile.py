@@ -40,7 +40,7 @@ def folder(tmp_path, monkeypatch):
         for name, text in files.items():
             path = tmp_path / (name.replace("__", "/") + ".py")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(text))
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
         return tmp_path
 
     return write
@@ -154,8 +154,8 @@ def test_a_file_in_a_package(folder):
         lib__nets__blocks="from torch.nn import LazyLinear as Net\n",
         lib__sizes="SIZE = 5\n",
     )
-    (Path.cwd() / "lib/nets/__init__.py").write_text("")
-    (Path.cwd() / "lib/__init__.py").write_text("")
+    (Path.cwd() / "lib/nets/__init__.py").write_text("", encoding="utf-8")
+    (Path.cwd() / "lib/__init__.py").write_text("", encoding="utf-8")
     assert resolve("lib/nets/net.py:build").build().out_features == 5
 
 

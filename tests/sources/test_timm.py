@@ -85,7 +85,7 @@ def test_weights_are_never_downloaded():
 
 
 def test_broken_timm_is_one_line(tmp_path):
-    (tmp_path / "timm.py").write_text("raise RuntimeError('first\\nsecond')\n")
+    (tmp_path / "timm.py").write_text("raise RuntimeError('first\\nsecond')\n", encoding="utf-8")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
     code += """
 from cnnstat.errors import SourceUnavailable
