@@ -1,11 +1,33 @@
-"""Options and fixtures for all tests."""
+"""Options and fixtures for all tests, and what they see of the machine: none of its settings."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+from tests import forked
+
+# Before torch is imported: the workers share the cores, and more threads in each only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Hypothesis fails an example that takes 0.2 s, and one that is slow to make, except where CI is set.
+hypothesis.settings.register_profile(
+    "any machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("any machine")
+
+SETTINGS = (
+    *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "PY_COLORS"),
+    *("CNNSTAT_DEBUG", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "PYTEST_ADDOPTS"),
+)
+"""What people and CI set to see more, or elsewhere, or in colour. Not CI and GITHUB_ACTIONS: with these
+cnnstat prints the same."""
 
 Golden = Callable[[Path, str], None]
 
@@ -36,3 +58,14 @@ def golden(request: pytest.FixtureRequest) -> Golden:
         assert path.read_bytes().decode() == text
 
     return compare
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain() -> Iterator[None]:
+    """No setting of whoever runs the tests changes what they see."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in SETTINGS:
+            patch.delenv(name, raising=False)
+        patch.setenv("TERM", "xterm-256color")
+        yield
+    forked.stop()

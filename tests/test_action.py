@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.processes import call
 from tests.reports import normal, unknown
 
 ROOT = Path(__file__).parent.parent
@@ -78,33 +79,27 @@ class Job:
         }
         bash = shutil.which("bash")
         assert bash and step["shell"] == "bash"
-        return subprocess.run(
-            [bash, "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-            cwd=self.workspace,
-            env=self.env() | env,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-        )
+        command = [bash, "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+        return call(command, cwd=self.workspace, env=self.env() | env)
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     job = Job(tmp_path)
     job.workspace.mkdir(parents=True)
-    job.summary.write_text("from a step before\n")
-    job.output.write_text("name=from a step before\n")
+    job.summary.write_text("from a step before\n", encoding="utf-8")
+    job.output.write_text("name=from a step before\n", encoding="utf-8")
     (job.workspace / "little.json").write_text(normal().to_json(), encoding="utf-8")
     (job.workspace / "gappy.json").write_text(unknown().to_json(), encoding="utf-8")
-    (job.workspace / "pyproject.toml").write_text(CONFIG.format(model="little", params=PARAMS))
+    (job.workspace / "pyproject.toml").write_text(
+        CONFIG.format(model="little", params=PARAMS), encoding="utf-8"
+    )
     return job
 
 
 def configure(job: Job, model: str, params: int) -> None:
     text = CONFIG.format(model=model, params=params)
-    (job.workspace / "pyproject.toml").write_text(text)
+    (job.workspace / "pyproject.toml").write_text(text, encoding="utf-8")
 
 
 # What it says
@@ -140,12 +135,9 @@ def test_what_it_installs_is_its_own_version() -> None:
         ("timm", "/a b[timm]"),
         ("; rm -rf /", "/a b[; rm -rf /]"),
     ):
-        done = subprocess.run(
+        done = call(
             ["bash", "-c", f"printf '%s\\n' {install}"],
             env={"GITHUB_ACTION_PATH": "/a b", "CNNSTAT_EXTRAS": extras},
-            capture_output=True,
-            text=True,
-            check=True,
         )
         assert done.stdout == wanted + "\n"
 
@@ -161,7 +153,7 @@ def test_the_exit_code_passes_through(job: Job, model: str, params: int, code: i
     configure(job, model, params)
     done = job.step()
     assert done.returncode == code, done.stderr
-    assert job.output.read_text() == f"name=from a step before\nexit-code={code}\n"
+    assert job.output.read_text(encoding="utf-8") == f"name=from a step before\nexit-code={code}\n"
     assert done.stdout.splitlines()[-1].endswith(f"exit code {code}")
     text = job.summary.read_text(encoding="utf-8")
     assert text.startswith("from a step before\n<!-- cnnstat:check -->\n## ")
@@ -184,7 +176,7 @@ def test_a_project_in_a_folder_of_the_repository(job: Job) -> None:
     assert job.step().returncode == 2
     assert job.step(**{"working-directory": "some net"}).returncode == 0
     text = CONFIG.format(model="little", params=PARAMS - 1)
-    (inner / "pyproject.toml").write_text(text)
+    (inner / "pyproject.toml").write_text(text, encoding="utf-8")
     done = job.step(**{"working-directory": "some net"})
     assert done.stdout.startswith("::error file=some net/pyproject.toml,line=6,")
 
@@ -201,7 +193,7 @@ def test_arguments_are_those_of_the_command(job: Job) -> None:
 
 def test_the_summary_can_be_left_alone(job: Job) -> None:
     assert job.step(summary="false").returncode == 0
-    assert job.summary.read_text() == "from a step before\n"
+    assert job.summary.read_text(encoding="utf-8") == "from a step before\n"
 
 
 @pytest.mark.parametrize(
@@ -231,7 +223,7 @@ def test_hostile_arguments_are_only_arguments(job: Job, args: str) -> None:
     done = job.step(args=args)
     assert done.returncode == 2
     assert {path: path.read_bytes() for path in job.workspace.rglob("*")} == before
-    assert job.output.read_text().endswith("exit-code=2\n")
+    assert job.output.read_text(encoding="utf-8").endswith("exit-code=2\n")
     assert "Traceback" not in done.stderr
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("::")]
     assert not any("gotcha" in line for line in said)
@@ -255,21 +247,15 @@ def test_wrong_inputs(job: Job, inputs: dict[str, str], message: str) -> None:
 
 def test_a_module_of_the_repository_is_not_taken_for_one_of_ours(job: Job) -> None:
     for name in ("cnnstat", "typer", "json", "shlex"):
-        (job.workspace / f"{name}.py").write_text("raise SystemExit('taken')\n")
+        (job.workspace / f"{name}.py").write_text("raise SystemExit('taken')\n", encoding="utf-8")
     done = job.step()
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_without_cnnstat_nobody_can_tell(job: Job) -> None:
     # Isolated and without site-packages: a python that has nothing installed.
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", str(ROOT / "scripts" / "action.py")],
-        cwd=job.workspace,
-        env=job.env(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-I", "-S", ROOT / "scripts" / "action.py"]
+    done = call(command, cwd=job.workspace, env=job.env())
     assert done.returncode == 2
     assert done.stdout.startswith("::error title=cnnstat::cnnstat is not installed")
 
@@ -285,12 +271,5 @@ def test_the_verdict_does_not_depend_on_the_outputs(job: Job) -> None:
 
 def test_outside_of_github_it_is_the_command_alone(job: Job) -> None:
     env = {name: text for name, text in job.env().items() if not name.startswith("GITHUB_")}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "action.py")],
-        cwd=job.workspace,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = call([sys.executable, ROOT / "scripts" / "action.py"], cwd=job.workspace, env=env)
     assert (done.returncode, done.stderr) == (0, "")

@@ -12,6 +12,7 @@ from torch import nn
 import cnnstat
 from cnnstat.report import Group, Report
 from cnnstat.sources.torchvision_operators import importable_torchvision
+from tests.measured import analyze
 
 with importable_torchvision():
     import timm.layers
@@ -323,7 +324,7 @@ def test_a_container_that_is_the_block_but_for_pool_and_scaling_is_it() -> None:
     ],
 )
 def test_blocks_of_published_networks(spec: str, blocks: int) -> None:
-    report = cnnstat.analyze(spec)
+    report = analyze(spec)
     assert len(report.groups) == blocks
     assert sum(layer.kind == "squeeze-excitation" for layer in report.layers) == blocks
     kinds = report.kinds.get("squeeze-excitation")
@@ -347,7 +348,7 @@ def test_mobilenet_v1_table_2(kind: str, mult_adds: float, params: float) -> Non
 
     Its parameters are the weights of convolutions and of the classifier with its bias.
     """
-    kinds = cnnstat.analyze("zoo:mobilenet_v1").kinds
+    kinds = analyze("zoo:mobilenet_v1").kinds
     types = ("pointwise", "depthwise", "standard", "linear")
     macs = sum(kinds[name].macs for name in types)
     weights = sum(kinds[name].params for name in types)
@@ -357,7 +358,7 @@ def test_mobilenet_v1_table_2(kind: str, mult_adds: float, params: float) -> Non
 
 @pytest.mark.parametrize("spec", ["resnet50", "mobilenet_v3_large", "swin_t", "timm:seresnet50"])
 def test_kinds_are_a_partition(spec: str) -> None:
-    report = cnnstat.analyze(spec)
+    report = analyze(spec)
     for name in ("params", "macs", "flops", "activations"):
         total = getattr(report.totals, name)
         assert sum(getattr(kind, name) for kind in report.kinds.values()) == total

@@ -22,6 +22,7 @@ from packaging.version import Version
 import cnnstat
 from cnnstat.conventions import CONVENTIONS, requote
 from cnnstat.report import Report
+from tests.measured import analyze
 from tests.other_tools import BATCHED, SMALL, TOOLS, build, shape_of
 
 MODELS = "resnet50 mobilenet_v2 densenet121 vgg16 vit_b_16".split()
@@ -386,7 +387,7 @@ def test_ptflops_given_a_batch_divides_what_layers_count(
 
 
 def test_the_classes_of_timm_are_known_to_have_names_of_torch() -> None:
-    report = cnnstat.analyze("timm:test_vit")
+    report = analyze("timm:test_vit")
     assert "LayerNorm" in {layer.type for layer in report.layers}
     for name in ("ptflops", "thop"):
         assert any("timm's of the same names" in x for x in CONVENTIONS[name].remarks_on(report))

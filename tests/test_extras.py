@@ -142,10 +142,10 @@ def test_figures_of_ones_own_go_where_the_project_has_its_table(
         target=Target(device="my-board"),
         place=Place(file, 1) if file else None,
     )
-    Path("cnnstat.toml").write_text("")
+    Path("cnnstat.toml").write_text("", encoding="utf-8")
     made = extended(check, analyze(net(), INPUT), replace(BOARD, rates={}))
     assert made.report.notes[-1].hint.endswith(table)
-    Path("cnnstat.toml").write_text("[")  # one that cannot be read hinders nobody
+    Path("cnnstat.toml").write_text("[", encoding="utf-8")  # one that cannot be read hinders nobody
     made = extended(check, analyze(net(), INPUT), replace(BOARD, rates={}))
     assert "devices.my-board]" in made.report.notes[-1].hint
 

@@ -387,7 +387,7 @@ def test_a_device_that_the_project_configures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = '[devices.my-board]\nname = "mine"\nkind = "other"\nmemory_bytes = "64MiB"\n'
-    (tmp_path / "cnnstat.toml").write_text(text)
+    (tmp_path / "cnnstat.toml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     (found,) = cnnstat.fit(Convolutions(), "my-board", inputs=SHAPE, thorough=False)
     assert (found.device.name, found.verdict) == ("mine", "fits")

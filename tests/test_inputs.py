@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +6,7 @@ from hypothesis import strategies as st
 
 from cnnstat.errors import InputError
 from cnnstat.inputs import ALIASES, DTYPES, Inputs, InputSpec, parse_input
+from tests.processes import run
 
 
 @pytest.mark.parametrize(
@@ -228,4 +227,4 @@ class TestDeclared:
 
 def test_needs_no_torch():
     code = "import cnnstat.inputs, sys; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run(code)

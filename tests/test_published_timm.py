@@ -51,7 +51,9 @@ NO_ACTIVATIONS = (*SAME_PADDING, *REDEFINED_TABLES)
 
 
 def published() -> dict[str, dict[str, str]]:
-    lines = [line for line in DATA.read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in DATA.read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+    ]
     return {row["model"]: row for row in csv.DictReader(lines)}
 
 

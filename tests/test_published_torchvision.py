@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-import cnnstat
 from cnnstat.sources.base import list_models
 from cnnstat.sources.torchvision_operators import importable_torchvision
+from tests.measured import analyze
 
 NAMES = [model.name for model in list_models(source="torchvision")]
 DETECTORS = [n for n in NAMES if any(part in n for part in ("rcnn", "retinanet", "fcos", "ssd"))]
@@ -31,7 +31,7 @@ def published(name: str) -> list[dict[str, Any]]:
 
 
 def check(name: str) -> None:
-    report = cnnstat.analyze(f"tv:{name}")
+    report = analyze(f"tv:{name}")
     assert not report.uncounted, [item.op for item in report.uncounted]
     metas = published(name)
     assert report.totals.params in {meta["num_params"] for meta in metas}
@@ -58,7 +58,7 @@ def test_counted_as_published(name: str) -> None:
 @pytest.mark.parametrize("name", ["ssdlite320_mobilenet_v3_large", "retinanet_resnet50_fpn"])
 def test_a_detector_is_counted_as_published_and_says_that_it_depends_on_data(name: str) -> None:
     check(name)
-    notes = cnnstat.analyze(f"tv:{name}").notes
+    notes = analyze(f"tv:{name}").notes
     assert any(note.kind == "data-dependent" for note in notes)
 
 
@@ -69,7 +69,7 @@ def test_detectors_are_counted_as_published(name: str) -> None:
 
 
 def test_resnet50_to_the_last_unit() -> None:
-    totals = cnnstat.analyze("resnet50").totals
+    totals = analyze("resnet50").totals
     assert totals.params == 25_557_032  # torchvision's ResNet50_Weights.meta["num_params"]
     # conv1 118,013,952, layer1 680,919,040 … as torchvision prints it: 4.089 GMACs
     assert totals.macs == 4_089_184_256

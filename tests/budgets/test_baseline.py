@@ -155,7 +155,7 @@ def odd(value: Any) -> Any:
 def test_no_damage_is_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     for document in odd(json.loads(baseline(a=Entry.of(normal())).text())):
-        path.write_text(json.dumps(document))
+        path.write_text(json.dumps(document), encoding="utf-8")
         try:
             read(path).text()
         except ConfigError as error:
@@ -180,6 +180,6 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
 )
 def test_a_merge_that_kept_both_and_absurd_numbers(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "baseline.json"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=words):
         read_baseline(path, "baseline.json")

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from cnnstat.errors import BuildError, ConfigError, OutputError
 from cnnstat.render.base import View
 from cnnstat.render.check_formats import carries_notes, check_text
 from cnnstat.report import Report
+from tests.processes import finish
 from tests.reports import conv, module, normal, report, unknown
 
 CONFIG = """\
@@ -55,7 +55,7 @@ class Project:
         self.say(CONFIG)
 
     def say(self, text: str) -> None:
-        (self.folder / "cnnstat.toml").write_text(text)
+        (self.folder / "cnnstat.toml").write_text(text, encoding="utf-8")
         self.config = read_config(self.folder / "cnnstat.toml")
 
     def order(self, *names: str) -> Order:
@@ -171,13 +171,13 @@ def test_one_check_may_hold_what_the_others_need_not(project: Project) -> None:
 def test_an_update_then_nothing_to_say(project: Project) -> None:
     outcome = update(project.order(), project.measure)
     assert (outcome.code, outcome.update.fate if outcome.update else "") == (0, "written")
-    text = project.baseline.read_text()
+    text = project.baseline.read_text(encoding="utf-8")
     outcome = hold(project.order(), project.measure)
     assert (outcome.code, list(outcome.notes())) == (0, [])
     outcome = update(project.order(), project.measure)
     assert outcome.update
     assert outcome.update.fate == "unchanged"
-    assert project.baseline.read_text() == text
+    assert project.baseline.read_text(encoding="utf-8") == text
 
 
 def test_growth_exceeds_and_an_update_refuses_to_raise(project: Project) -> None:
@@ -208,7 +208,7 @@ def test_an_increase_that_is_allowed_is_written_and_accepted(project: Project) -
     outcome = update(project.order(), project.measure, allow_increase=True)
     assert outcome.code == 0
     assert "one: params 24 → 27 (+3)" in list(outcome.notes())
-    assert json.loads(project.baseline.read_text())["checks"]["one"]["params"] == 27
+    assert json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]["one"]["params"] == 27
     assert hold(project.order(), project.measure).code == 0
 
 
@@ -222,17 +222,17 @@ def test_an_update_lowers_freely(project: Project) -> None:
     update(project.order(), project.measure)
     project.models["first"] = lambda: net(4)
     assert update(project.order(), project.measure).code == 0
-    assert json.loads(project.baseline.read_text())["checks"]["one"]["params"] == 12
+    assert json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]["one"]["params"] == 12
     project.models["first"] = lambda: net(8)
     assert hold(project.order(), project.measure).code == 1
 
 
 def test_some_checks_are_updated_and_the_others_stay(project: Project) -> None:
     update(project.order(), project.measure)
-    before = json.loads(project.baseline.read_text())["checks"]["two"]
+    before = json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]["two"]
     project.models = {"first": lambda: net(4), "second": lambda: net(4)}
     update(project.order("one"), project.measure)
-    after = json.loads(project.baseline.read_text())["checks"]
+    after = json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]
     assert (after["one"]["params"], after["two"]) == (12, before)
 
 
@@ -244,10 +244,13 @@ def test_a_vanished_check_is_visible_and_dropped_by_an_update(project: Project) 
     assert "no baseline for renamed" in first
     assert "the baseline has two, and no check is called that any more" in second
     update(project.order("one"), project.measure)
-    assert "two" in json.loads(project.baseline.read_text())["checks"]
+    assert "two" in json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]
     outcome = update(project.order(), project.measure)
     assert "two: dropped from the baseline" in list(outcome.notes())
-    assert set(json.loads(project.baseline.read_text())["checks"]) == {"one", "renamed"}
+    assert set(json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]) == {
+        "one",
+        "renamed",
+    }
 
 
 def broken() -> Report:
@@ -309,7 +312,7 @@ def test_what_is_off_is_not_measured_and_keeps_its_baseline(project: Project) ->
     project.models["second"] = broken
     outcome = update(project.order(), project.measure)
     assert outcome.code == 0
-    assert set(json.loads(project.baseline.read_text())["checks"]) == {"one", "two"}
+    assert set(json.loads(project.baseline.read_text(encoding="utf-8"))["checks"]) == {"one", "two"}
     assert "1 off" in outcome.verdict()
 
 
@@ -321,11 +324,11 @@ def test_the_advice_names_the_line(project: Project) -> None:
 
 
 def test_a_damaged_baseline_is_an_error_and_stays(project: Project) -> None:
-    project.baseline.write_text("{}")
+    project.baseline.write_text("{}", encoding="utf-8")
     for run in (hold, update):
         with pytest.raises(ConfigError, match=r"^cnnstat-baseline.json:1: not a baseline"):
             run(project.order(), project.measure)
-    assert project.baseline.read_text() == "{}"
+    assert project.baseline.read_text(encoding="utf-8") == "{}"
 
 
 def test_a_baseline_that_cannot_be_written_is_told_before_anything_is_measured(
@@ -363,9 +366,9 @@ def die(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if sys.argv[2] == "loop":
-    print("ready", flush=True)
     for n in range(10**6):
         update(order, lambda check: Measured(net(8 + n % 2)), allow_increase=True)
+        print("done", flush=True)
 elif sys.argv[2] == "write":
     class Half:
         def __init__(self, file): self.file = file
@@ -400,7 +403,7 @@ def test_killed_at_any_point_an_update_leaves_the_old_baseline_whole(
     update(project.order(), project.measure)
     before = project.baseline.read_bytes()
     process = start(project, how)
-    process.communicate(timeout=60)
+    finish(process)
     assert process.returncode == -signal.SIGKILL
     assert project.baseline.read_bytes() == before
 
@@ -414,10 +417,10 @@ def test_killed_at_any_time_there_is_one_whole_baseline_or_the_other(project: Pr
     for n in range(8):
         process = start(project, "loop")
         assert process.stdout
-        process.stdout.readline()
-        time.sleep(0.02 + 0.007 * n)
-        process.kill()
-        process.communicate(timeout=60)
+        for _ in range(n + 1):
+            assert process.stdout.readline() == b"done\n"
+        process.kill()  # somewhere in the next ones
+        finish(process)
         assert project.baseline.read_bytes() in whole
 
 

@@ -128,18 +128,22 @@ def test_the_nearest_folder_above_that_has_one(tmp_path: Path) -> None:
     inner.mkdir(parents=True)
     config(tmp_path, WHOLE)
     # A project inside a project that says nothing of cnnstat is passed by.
-    (tmp_path / "src" / "pyproject.toml").write_text("[project]\nname = 'x'\n[tool.ruff]\n")
+    (tmp_path / "src" / "pyproject.toml").write_text(
+        "[project]\nname = 'x'\n[tool.ruff]\n", encoding="utf-8"
+    )
     found = find_config(inner)
     assert found is not None
     assert found.path == tmp_path / "pyproject.toml"
-    (tmp_path / "src" / "cnnstat.toml").write_text("[[check]]\nmodel = 'a'\nmax.params = 1\n")
+    (tmp_path / "src" / "cnnstat.toml").write_text(
+        "[[check]]\nmodel = 'a'\nmax.params = 1\n", encoding="utf-8"
+    )
     found = find_config(inner)
     assert found is not None
     assert found.path == tmp_path / "src" / "cnnstat.toml"
 
 
 def test_a_pyproject_without_cnnstat_is_no_second_configuration(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n", encoding="utf-8")
     config(tmp_path, "[[check]]\nmodel = 'a'\nmax.params = 1\n", "cnnstat.toml")
     found = find_config(tmp_path)
     assert found is not None
@@ -322,9 +326,11 @@ def test_a_baseline_that_can_be_none(tmp_path: Path, given: str, words: str) -> 
 
 
 def test_two_configurations_in_one_folder_are_an_error(tmp_path: Path) -> None:
-    (tmp_path / "cnnstat.toml").write_text('[[check]]\nmodel = "a"\nmax = {macs = 1}\n')
+    (tmp_path / "cnnstat.toml").write_text(
+        '[[check]]\nmodel = "a"\nmax = {macs = 1}\n', encoding="utf-8"
+    )
     (tmp_path / "pyproject.toml").write_text(
-        '[[tool.cnnstat.check]]\nmodel = "b"\nmax = {macs = 1}\n'
+        '[[tool.cnnstat.check]]\nmodel = "b"\nmax = {macs = 1}\n', encoding="utf-8"
     )
     with pytest.raises(ConfigError, match="both configure cnnstat"):
         find_config(tmp_path)

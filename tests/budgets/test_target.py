@@ -130,11 +130,11 @@ def test_a_baseline_holds_them_as_integers_and_reads_them_back(tmp_path: Path) -
     assert '"arena": 480,' in text
     assert "roofline" not in text  # nobody asked
     path = tmp_path / "baseline.json"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     read = read_baseline(path, "baseline.json")
     assert read
     assert read.entries["a"] == entry
-    path.write_text(text.replace('"arena": 480', '"arena": -1'))
+    path.write_text(text.replace('"arena": 480', '"arena": -1'), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"checks\.a\.arena: expected a count"):
         read_baseline(path, "baseline.json")
 
@@ -233,7 +233,7 @@ def test_a_device_of_which_no_memory_is_known_leaves_nobody_to_tell() -> None:
 
 def config(folder: Path, line: str) -> Check:
     path = folder / "cnnstat.toml"
-    path.write_text(f'[[check]]\nmodel = "net.py:Net"\n{line}\n')
+    path.write_text(f'[[check]]\nmodel = "net.py:Net"\n{line}\n', encoding="utf-8")
     return read_config(path).checks[0]
 
 

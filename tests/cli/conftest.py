@@ -40,13 +40,6 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of whoever runs the tests changes what they see."""
-    for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "CNNSTAT_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `run` measures is measured in this process, where torch is imported once.
 
@@ -105,8 +98,8 @@ def analyze(monkeypatch: pytest.MonkeyPatch) -> Analyze:
 
 def start(*args: object, **options: Any) -> subprocess.Popen[bytes]:
     """The command line in a process of its own, with pipes for its streams."""
-    names = ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "CNNSTAT_DEBUG")
-    env = {name: value for name, value in os.environ.items() if name not in names}
     for stream in ("stdin", "stdout", "stderr"):
         options.setdefault(stream, subprocess.PIPE)
-    return subprocess.Popen([sys.executable, "-m", "cnnstat", *map(str, args)], env=env, **options)
+    return subprocess.Popen(
+        [sys.executable, "-m", "cnnstat", *map(str, args)], env=dict(os.environ), **options
+    )

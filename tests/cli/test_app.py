@@ -12,6 +12,7 @@ from cnnstat import __version__
 from cnnstat.errors import TraceError
 from cnnstat.report import Report
 from tests.cli.conftest import Analyze, Run, start
+from tests.processes import finish
 from tests.reports import normal, unknown
 
 
@@ -111,7 +112,7 @@ def test_a_saved_report_reads_as_the_measured_one(run: Run, analyze: Analyze, sa
 
 def test_a_report_on_the_standard_input(saved: Path) -> None:
     done = start("summary", "-", "--json")
-    out, err = done.communicate(saved.read_bytes(), timeout=60)
+    out, err = finish(done, saved.read_bytes())
     assert out == saved.read_bytes()
     assert err == b""
     assert done.returncode == 0
@@ -168,19 +169,19 @@ def test_several_files_from_one_trace(run: Run, analyze: Analyze, tmp_path: Path
     assert len(analyze.calls) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     assert Report.from_json((tmp_path / "r.json").read_bytes()) == normal()
-    assert (tmp_path / "r.txt").read_text() == run("summary", "littlenet").out
+    assert (tmp_path / "r.txt").read_text(encoding="utf-8") == run("summary", "littlenet").out
 
 
 def test_files_and_the_standard_output(run: Run, saved: Path, tmp_path: Path) -> None:
     result = run("summary", saved, "-o", tmp_path / "r.csv", "-o", "-", "-q")
     assert "littlenet · zoo" in result.out
     assert result.err == ""
-    assert (tmp_path / "r.csv").read_text().startswith("path,")
+    assert (tmp_path / "r.csv").read_text(encoding="utf-8").startswith("path,")
 
 
 def test_a_format_is_for_files_too(run: Run, saved: Path, tmp_path: Path) -> None:
     run("summary", saved, "-f", "markdown", "-o", tmp_path / "report")
-    assert (tmp_path / "report").read_text().startswith("## littlenet")
+    assert (tmp_path / "report").read_text(encoding="utf-8").startswith("## littlenet")
 
 
 def test_a_report_may_replace_itself(run: Run, saved: Path) -> None:
@@ -233,10 +234,10 @@ def test_a_failure_is_one_line_and_leaves_files_as_they_were(
 ) -> None:
     analyze.answer = lambda: failing(error)
     old = tmp_path / "old.json"
-    old.write_text("old")
+    old.write_text("old", encoding="utf-8")
     result = run("summary", "x", "-o", old, "-o", tmp_path / "new.md")
     assert words in result.error
-    assert old.read_text() == "old"
+    assert old.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [old]
 
 
@@ -272,7 +273,7 @@ def test_a_reader_that_leaves_is_no_error(saved: Path) -> None:
     os.close(reading)
     process = start("summary", saved, "--all", stdout=writing)
     os.close(writing)
-    _, err = process.communicate(timeout=60)
+    _, err = finish(process)
     assert (process.returncode, err) == (0, b"")
 
 
@@ -281,7 +282,7 @@ def test_a_full_disk_is_one_line(saved: Path) -> None:
     for args, stdout in [((), "/dev/full"), (("-f", "csv", "-o", "/dev/full"), os.devnull)]:
         with Path(stdout).open("wb") as out:
             process = start("summary", saved, *args, stdout=out)
-            _, err = process.communicate(timeout=60)
+            _, err = finish(process)
         assert process.returncode == 2
         assert b"no space left" in err.lower()
         assert err.count(b"\n") == 1
@@ -306,4 +307,4 @@ def test_rules(run: Run) -> None:
 
 def test_the_module_runs_too() -> None:
     process = start("--version")
-    assert process.communicate(timeout=60)[0].decode().strip() == f"cnnstat {__version__}"
+    assert finish(process)[0].decode().strip() == f"cnnstat {__version__}"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
-import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -16,7 +14,10 @@ import pytest
 from cnnstat.render.check_formats import CHECK_FORMATS
 from cnnstat.report import Report
 from tests.cli.conftest import Analyze, Run, start
+from tests.forked import Done, module
 from tests.odd import ODD
+from tests.processes import HEAVY, RUN, call, finish, loaded
+from tests.processes import run as python
 from tests.reports import normal, unknown
 
 PARAMS = normal().totals.params
@@ -56,24 +57,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "little.json").write_text(normal().to_json(), encoding="utf-8")
     (tmp_path / "gappy.json").write_text(unknown().to_json(), encoding="utf-8")
-    (tmp_path / "net.py").write_text(NET + ODD)
+    (tmp_path / "net.py").write_text(NET + ODD, encoding="utf-8")
     return tmp_path
 
 
-def installed(*args: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The command as it is installed."""
-    command = Path(sys.executable).with_name("cnnstat")
-    # Named, because readline, which pytest loads, sets COLUMNS behind Python's back.
-    options.setdefault("env", dict(os.environ))
-    return subprocess.run(
-        [str(command), "check", *map(str, args)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-        **options,
-    )
+def installed(*args: object, **options: Any) -> Done:
+    """The command in a process of its own."""
+    return module("cnnstat", "check", *args, **options)
 
 
 def configure(text: str, name: str = "pyproject.toml") -> None:
@@ -84,6 +74,10 @@ def configure(text: str, name: str = "pyproject.toml") -> None:
 
 
 def test_exit_codes_from_the_command_line() -> None:
+    def installed(*args: object) -> Done:
+        """What pip put beside the interpreter."""
+        return call([Path(sys.executable).with_name("cnnstat"), "check", *args])
+
     assert installed("little.json", "--max-params", PARAMS).returncode == 0
     assert installed("little.json", "--max-params", PARAMS - 1).returncode == 1
     assert installed("gappy.json", "--max-params", "1G").returncode == 2
@@ -130,11 +124,13 @@ def test_a_network_is_measured_and_its_layer_named() -> None:
     configure(check, "cnnstat.toml")
     assert installed("--update").returncode == 0
     assert (
-        json.loads(Path("cnnstat-baseline.json").read_text())["checks"]["net.py:Net"]["params"]
+        json.loads(Path("cnnstat-baseline.json").read_text(encoding="utf-8"))["checks"][
+            "net.py:Net"
+        ]["params"]
         == 248
     )
     assert installed().returncode == 0
-    Path("net.py").write_text(NET.replace("WIDTH = 8", "WIDTH = 9"))
+    Path("net.py").write_text(NET.replace("WIDTH = 8", "WIDTH = 9"), encoding="utf-8")
     done = installed(cwd=Path.cwd())
     assert done.returncode == 1
     assert "largest change: stem +27 params (216 → 243; Conv2d 3→9, was 3→8)" in done.stdout
@@ -317,7 +313,7 @@ def test_wrong_usage_beside_a_configuration(run: Run, args: list[str], words: st
 def test_hostile_configurations(
     run: Run, project: Path, content: str | bytes, place: str, args: tuple[str, ...]
 ) -> None:
-    (project / "cnnstat-baseline.json").write_text("precious")
+    (project / "cnnstat-baseline.json").write_text("precious", encoding="utf-8")
     if isinstance(content, bytes):
         Path("pyproject.toml").write_bytes(content)
     else:
@@ -325,7 +321,7 @@ def test_hostile_configurations(
     result = run("check", *args)
     assert result.error.startswith(f"cnnstat: error: {place}")
     assert result.out == ""
-    assert (project / "cnnstat-baseline.json").read_text() == "precious"
+    assert (project / "cnnstat-baseline.json").read_text(encoding="utf-8") == "precious"
     assert sorted(path.name for path in project.iterdir()) == [
         *("cnnstat-baseline.json", "gappy.json", "little.json", "net.py", "pyproject.toml")
     ]
@@ -333,7 +329,7 @@ def test_hostile_configurations(
 
 def test_an_unreadable_baseline_is_no_pass(run: Run) -> None:
     configure(CONFIG.format(params=PARAMS))
-    Path("cnnstat-baseline.json").write_text('{"schema": 1,\n oops')
+    Path("cnnstat-baseline.json").write_text('{"schema": 1,\n oops', encoding="utf-8")
     for args in ((), ("--update",)):
         assert "cnnstat-baseline.json:2: not a baseline" in run("check", *args).error
 
@@ -406,7 +402,7 @@ def test_the_standard_output_holds_one_document(run: Run) -> None:
 
 
 def test_what_a_model_prints_is_not_in_the_document() -> None:
-    Path("net.py").write_text("print('noise')\n" + NET)
+    Path("net.py").write_text("print('noise')\n" + NET, encoding="utf-8")
     done = installed("net.py:Net", "-i", "1x3x8x8", "--max-params", "1k", "-f", "json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["status"] == "passed"
@@ -419,19 +415,19 @@ def test_files_by_their_extension(run: Run) -> None:
     assert (result.code, result.out) == (1, "")
     assert "1 of 1 check failed: little.json params" in result.err
     assert ET.parse("r.xml").getroot().tag == "testsuites"
-    assert json.loads(Path("r.json").read_text())["status"] == "exceeded"
-    assert Path("r.md").read_text().startswith("<!-- cnnstat:check -->\n")
+    assert json.loads(Path("r.json").read_text(encoding="utf-8"))["status"] == "exceeded"
+    assert Path("r.md").read_text(encoding="utf-8").startswith("<!-- cnnstat:check -->\n")
     assert run("check", "little.json", "--max-params", "1M", "-q", "-o", "r.xml").err == ""
 
 
 def test_the_summary_of_a_job_is_added_to(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
-    Path("summary.md").write_text("before\n")
+    Path("summary.md").write_text("before\n", encoding="utf-8")
     run("check", "little.json", "--max-params", 1)
-    assert Path("summary.md").read_text() == "before\n"
+    assert Path("summary.md").read_text(encoding="utf-8") == "before\n"
     result = run("check", "little.json", "--max-params", 1, "-f", "github")
     assert result.out.startswith("::error title=")
-    text = Path("summary.md").read_text()
+    text = Path("summary.md").read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- cnnstat:check -->\n")
     assert "over by" in text
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "no/such/folder")
@@ -465,31 +461,18 @@ def test_help(run: Run) -> None:
 # Without torch
 
 
-def test_a_saved_report_is_checked_without_torch_in_half_a_second() -> None:
+def test_a_saved_report_is_checked_without_torch_and_everything_read_once() -> None:
     configure(CONFIG.format(params=PARAMS))
     installed("--update")
-    times = []
-    for _ in range(5):
-        # What the processor was busy with it: how long others were is not our affair.
-        before = os.times()
-        assert installed().returncode == 0
-        after = os.times()
-        used = after.children_user + after.children_system
-        times.append(used - before.children_user - before.children_system)
-    assert 0 < min(times) < 0.5
-    code = (
-        "import sys; from cnnstat.cli.app import main\n"
-        "try: main(['check'])\nexcept SystemExit as left: assert not left.code\n"
-        "print('MODULES', *sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = {name.partition(".")[0] for name in done.stdout.rpartition("MODULES")[2].split()}
-    assert not loaded & {"torch", "torchvision", "timm", "pandas", "numpy", "fvcore"}
+    files = ["little.json", "cnnstat-baseline.json", "pyproject.toml"]
+    code = RUN.format(args=["check"]) + f"print('READS', *reads(*{files}))\n"
+    assert not loaded(code) & (HEAVY | {"rich"})
+    assert python(code).splitlines()[-1] == "READS 1 1 1"
 
 
 def test_a_report_on_the_standard_input() -> None:
     process = start("check", "-", "--max-params", PARAMS, "--max-macs", MACS)
-    out, err = process.communicate(Path("little.json").read_bytes(), timeout=60)
+    out, err = finish(process, Path("little.json").read_bytes())
     assert (process.returncode, err) == (0, b"")
     assert out.decode().splitlines()[-1] == "1 check passed."
 
@@ -530,7 +513,7 @@ def test_a_broken_configuration_nearby_does_not_stop_a_model_of_the_command_line
 
 def test_a_model_of_the_command_line_reads_no_baseline(run: Run) -> None:
     configure(CONFIG.format(params=PARAMS))
-    Path("cnnstat-baseline.json").write_text("broken")
+    Path("cnnstat-baseline.json").write_text("broken", encoding="utf-8")
     result = run("check", "little.json", "--max-params", PARAMS)
     assert (result.code, result.err) == (0, "")
     assert "baseline" not in result.out

@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.forked import Done, module
 from tests.odd import ODD
+from tests.processes import call, finish
 from tests.reports import huge, normal, unknown
 
 PARAMS = normal().totals.params
@@ -45,24 +46,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     for name, report in (("little", normal()), ("gappy", unknown()), ("huge", huge())):
         (folder / f"{name}.json").write_text(report.to_json(), encoding="utf-8")
-    (folder / "net.py").write_text(NET + ODD)
+    (folder / "net.py").write_text(NET + ODD, encoding="utf-8")
     return folder
 
 
-def installed(*args: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The command that pip put beside the interpreter."""
-    command = Path(sys.executable).with_name("cnnstat")
-    # Named, because readline, which pytest loads, sets COLUMNS behind Python's back.
-    options.setdefault("env", dict(os.environ))
-    return subprocess.run(
-        [str(command), "check", *map(str, args)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-        **options,
-    )
+def installed(*args: object) -> Done:
+    """The command in a process of its own."""
+    return module("cnnstat", "check", *args)
 
 
 def configure(*checks: str) -> None:
@@ -130,24 +120,22 @@ def test_warnings_pass_unless_they_are_strict() -> None:
 
 def test_as_a_module_the_codes_are_the_same() -> None:
     for limit, code in ((PARAMS, 0), (PARAMS - 1, 1), ("many", 2)):
-        done = subprocess.run(
-            [sys.executable, "-m", "cnnstat", "check", "little.json", "--max-params", str(limit)],
-            capture_output=True,
-            check=False,
-        )
+        command = [sys.executable, "-m", "cnnstat", "check", "little.json", "--max-params", limit]
+        done = call(command)
         assert done.returncode == code
 
 
 def test_a_reader_that_leaves_changes_no_verdict() -> None:
     command = Path(sys.executable).with_name("cnnstat")
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [str(command), "check", "little.json", "--max-params", "1", "-f", "json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout and process.stderr
-        process.stdout.close()
-        said = process.stderr.read()
+    )
+    assert process.stdout
+    process.stdout.close()
+    process.stdout = None
+    _, said = finish(process)
     assert process.returncode != 0
     assert b"Traceback" not in said
 
@@ -188,16 +176,23 @@ def test_a_saved_report_is_checked_where_torch_does_not_import(tmp_path: Path) -
     poison = tmp_path / "poison"
     poison.mkdir()
     for name in ("torch", "torchvision", "timm", "numpy", "pandas", "fvcore"):
-        (poison / f"{name}.py").write_text(f"raise ImportError('{name} was imported')\n")
+        (poison / f"{name}.py").write_text(
+            f"raise ImportError('{name} was imported')\n", encoding="utf-8"
+        )
     env = {**os.environ, "PYTHONPATH": str(poison)}
+
+    def installed(*args: object) -> Done:
+        """What pip put beside the interpreter, which imports all that it needs."""
+        return call([Path(sys.executable).with_name("cnnstat"), "check", *args], env=env)
+
     configure('model = "little.json"\ngrowth = "0%"\nname = "little"')
-    assert installed("--update", env=env).returncode == 0
-    assert installed(env=env).returncode == 0
+    assert installed("--update").returncode == 0
+    assert installed().returncode == 0
     for format in ("json", "markdown", "github", "junit"):
-        assert installed("-f", format, env=env).returncode == 0
-    assert installed("little.json", "--max-params", PARAMS - 1, env=env).returncode == 1
+        assert installed("-f", format).returncode == 0
+    assert installed("little.json", "--max-params", PARAMS - 1).returncode == 1
     # It is no accident: a network that must be built is another matter.
-    assert installed("net.py:Net", "--max-params", "1G", env=env).returncode == 2
+    assert installed("net.py:Net", "--max-params", "1G").returncode == 2
 
 
 # Hostile configurations
@@ -275,13 +270,13 @@ def test_names_are_only_names(format: str) -> None:
 
 def test_a_baseline_is_not_followed_out_of_the_project(project: Path) -> None:
     precious = project.parent / "precious.json"
-    precious.write_text("{}")
+    precious.write_text("{}", encoding="utf-8")
     Path("cnnstat-baseline.json").symlink_to(precious)
     configure(CHECK)
     done = installed("--update", "--allow-increase")
     assert (done.returncode, done.stdout) == (2, "")
     assert "leads out of the project" in done.stderr
-    assert precious.read_text() == "{}"
+    assert precious.read_text(encoding="utf-8") == "{}"
 
 
 @pytest.mark.parametrize(
@@ -299,10 +294,10 @@ def test_a_baseline_is_not_followed_out_of_the_project(project: Path) -> None:
 )
 def test_a_baseline_that_cannot_be_read_is_no_pass(content: str) -> None:
     configure('name = "little"\nmodel = "little.json"\ngrowth = "0%"')
-    Path("cnnstat-baseline.json").write_text(content)
+    Path("cnnstat-baseline.json").write_text(content, encoding="utf-8")
     for args in ((), ("--update", "--allow-increase")):
         done = installed(*args)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("cnnstat: error: cnnstat-baseline.json:")
         assert done.stderr.count("\n") == 1
-        assert Path("cnnstat-baseline.json").read_text() == content
+        assert Path("cnnstat-baseline.json").read_text(encoding="utf-8") == content

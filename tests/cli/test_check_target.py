@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Result, Run
+from tests.forked import Done, module
 
 NET = """\
 import torch
@@ -64,29 +62,20 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in ("GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "net.py").write_text(NET, encoding="utf-8")
     return tmp_path
 
 
-def installed(*args: object) -> subprocess.CompletedProcess[str]:
-    """The installed command."""
-    command = Path(sys.executable).with_name("cnnstat")
-    return subprocess.run(
-        [str(command), "check", *map(str, args)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-        env=dict(os.environ),  # readline, which pytest loads, sets COLUMNS behind Python's back
-    )
+def installed(*args: object) -> Done:
+    """The command in a process of its own."""
+    return module("cnnstat", "check", *args)
 
 
 def configure(
     memory: int = NEEDED + MARGIN, fits: str = "true", peak: int = PEAK, least: int = 17_856
 ) -> None:
     text = CONFIG.format(memory=memory, fits=fits, peak=peak, least=least)
-    Path("cnnstat.toml").write_text(text)
+    Path("cnnstat.toml").write_text(text, encoding="utf-8")
 
 
 @pytest.fixture
@@ -153,11 +142,11 @@ def test_a_configuration_with_a_device_of_its_own(check: Run) -> None:
 
 def test_a_board_whose_ram_is_not_known(check: Run) -> None:
     board = '[devices.b]\nname = "b"\nkind = "mcu"\nmemory_bytes = "2MiB"\nflash_bytes = "{}"\n'
-    Path("cnnstat.toml").write_text(board.format("1MiB"))
+    Path("cnnstat.toml").write_text(board.format("1MiB"), encoding="utf-8")
     done = check(*LITTLE, "--device", "b", "--fits")
     assert done.code == 2 and "cannot tell: no RAM of b is known" in done.out
     # The weights alone are too many: 248 bytes.
-    Path("cnnstat.toml").write_text(board.format("247 B"))
+    Path("cnnstat.toml").write_text(board.format("247 B"), encoding="utf-8")
     done = check(*LITTLE, "--device", "b", "--fits")
     assert done.code == 1 and "flash with margin over by" in done.out
 
@@ -167,7 +156,7 @@ def test_a_part_of_the_least_time_is_enough_to_exceed(check: Run) -> None:
     board = (
         '[devices.b]\nname = "b"\nkind = "sbc"\nmemory_bytes = "1MiB"\nrates = { fp32 = "1 G" }\n'
     )
-    Path("cnnstat.toml").write_text(board)
+    Path("cnnstat.toml").write_text(board, encoding="utf-8")
     done = check(*LITTLE, "--device", "b", "--max-roofline", "17855ns")
     assert done.code == 1
     assert "roofline over by at least 1 ns" in done.out
@@ -199,12 +188,12 @@ def test_a_device_of_the_project_serves_the_command_line_too(check: Run) -> None
 def test_the_baseline_holds_them_and_rises_only_when_it_may(check: Run) -> None:
     configure(memory=1 << 20, peak=1 << 20, least=1 << 20)
     assert check("--update").code == 0
-    entry = json.loads(Path("cnnstat-baseline.json").read_text())["checks"]["net"]
+    entry = json.loads(Path("cnnstat-baseline.json").read_text(encoding="utf-8"))["checks"]["net"]
     assert (entry["peak_memory"], entry["arena"], entry["roofline"]) == (PEAK, 4 * ARENA, 17_856)
     assert (entry["device"], entry["dtype"], entry["runtime"]) == ("my-board", "fp32", "greedy")
     assert check().code == 0
     # 9 channels: the arena's second tensor grows by 36 numbers of 4 bytes.
-    Path("net.py").write_text(NET.replace("WIDTH = 8", "WIDTH = 9"))
+    Path("net.py").write_text(NET.replace("WIDTH = 8", "WIDTH = 9"), encoding="utf-8")
     done = check()
     assert done.code == 1
     assert "arena over by 144 B (2,064 B > 1,920 B): growth.arena 0%" in done.out
@@ -305,14 +294,20 @@ def test_wrong_values_take_one_clear_line(check: Run, args: tuple[str, ...], wro
 
 def test_an_unknown_device_of_the_configuration_is_said_with_its_line(check: Run) -> None:
     configure()
-    text = Path("cnnstat.toml").read_text().replace('device = "my-board"', 'device = "my-bord"')
-    Path("cnnstat.toml").write_text(text)
+    text = (
+        Path("cnnstat.toml")
+        .read_text(encoding="utf-8")
+        .replace('device = "my-board"', 'device = "my-bord"')
+    )
+    Path("cnnstat.toml").write_text(text, encoding="utf-8")
     done = check()
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(
         "cnnstat: error: cnnstat.toml:13: no device 'my-bord'; close: my-board"
     )
-    Path("cnnstat.toml").write_text(text.replace("my-bord", "my-board").replace("3904", "-1"))
+    Path("cnnstat.toml").write_text(
+        text.replace("my-bord", "my-board").replace("3904", "-1"), encoding="utf-8"
+    )
     done = check()
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("cnnstat: error: cnnstat.toml:4: ")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import resource
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,17 +15,10 @@ import pytest
 
 from cnnstat.report import Report
 from tests.cli.conftest import Run
-from tests.cli.test_startup import HEAVY, loaded
+from tests.processes import HEAVY, RUN, loaded
+from tests.processes import run as python
 from tests.reports import conv, module, normal, report, unknown
-
-RUN = """
-from cnnstat.cli.app import app, main
-from cnnstat.cli.compare import compare
-if not any(command.callback is compare for command in app.registered_commands):
-    app.command()(compare)
-try: main({args!r})
-except SystemExit as left: assert not left.code
-"""
+from tests.work import instructions
 
 
 def other() -> Report:
@@ -220,25 +212,31 @@ def test_csv_says_what_is_not_known(run: Run, files: SimpleNamespace) -> None:
 @pytest.mark.parametrize("format", ["table", "json", "csv", "markdown", "latex", "html"])
 def test_comparing_saved_reports_loads_nothing_heavy(files: SimpleNamespace, format: str) -> None:
     args = ["compare", str(files.one), str(files.two), "--layers", "-f", format]
-    assert not loaded(RUN.format(args=args)) & {*HEAVY, "rich"}
+    assert not loaded(RUN.format(args=args)) & (HEAVY | {"rich"})
 
 
-def test_comparing_saved_reports_takes_less_than_half_a_second_of_work(tmp_path: Path) -> None:
+def test_saved_reports_are_read_once_each(files: SimpleNamespace) -> None:
+    both = [str(files.one), str(files.two)]
+    code = RUN.format(args=["compare", *both, "--layers"]) + f"print('READS', *reads(*{both}))"
+    assert python(code).splitlines()[-1] == "READS 1 1"
+
+
+def test_the_work_of_comparing_grows_as_the_layers_do(run: Run, tmp_path: Path) -> None:
     from cnnstat.analysis import analyze
 
-    paths = []
-    for name in ("resnet50", "resnet101"):
+    paths, layers = [], []
+    for name in ("resnet50", "resnet101", "resnet152"):
+        made = analyze(name)
         paths.append(tmp_path / f"{name}.json")
-        paths[-1].write_text(analyze(name).to_json(), encoding="utf-8")
-    code = RUN.format(args=["compare", *map(str, paths), "--layers"])
-    times = []
-    for _ in range(5):
-        # The processor's time: the wall's depends on what else the machine does.
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(times) < 0.5
+        paths[-1].write_text(made.to_json(), encoding="utf-8")
+        layers.append(len(made.layers))
+    work = []
+    for n in (0, 1):
+        command = partial(run, "compare", *paths[n : n + 2], "--layers")
+        assert command().code == 0  # imports what it needs
+        work.append(instructions(command) / sum(layers[n : n + 2]))
+    assert work[1] < 1.2 * work[0]
+    assert max(work) < 16_000  # 7,800 by Python 3.11, to read, align and draw a layer
 
 
 def test_what_is_compared_is_not_overwritten(run: Run, files: SimpleNamespace) -> None:

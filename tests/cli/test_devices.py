@@ -10,7 +10,7 @@ import pytest
 from cnnstat.memory.graph import Buffer, Graph, Step
 from cnnstat.render.table import width
 from tests.cli.conftest import Analyze, Run
-from tests.cli.test_startup import HEAVY, RUN, loaded
+from tests.processes import HEAVY, RUN, loaded
 
 BOARD = '[[device]]\nid = "my-board"\nname = "My board"\nkind = "sbc"\nmemory_bytes = "1GiB"\n'
 
@@ -62,10 +62,10 @@ def test_it_fits_the_terminal(run: Run, monkeypatch: pytest.MonkeyPatch, columns
 
 
 def test_ones_own(run: Run, tmp_path: Path) -> None:
-    Path("boards.toml").write_text(BOARD)
+    Path("boards.toml").write_text(BOARD, encoding="utf-8")
     assert ids(run, "my*", "--devices", "boards.toml") == ["my-board"]
     (tmp_path / "pyproject.toml").write_text(
-        '[tool.cnnstat.devices.lab]\nname = "Lab"\nmemory_bytes = 5\n'
+        '[tool.cnnstat.devices.lab]\nname = "Lab"\nmemory_bytes = 5\n', encoding="utf-8"
     )
     assert ids(run, "--kind", "other") == ["lab"]
     assert len(ids(run, "--devices", "boards.toml")) == 71
@@ -73,7 +73,8 @@ def test_ones_own(run: Run, tmp_path: Path) -> None:
 
 def test_devices_of_a_project_do_not_trouble_its_checks(run: Run) -> None:
     Path("cnnstat.toml").write_text(
-        '[[check]]\nmodel = "resnet18"\nmax.params = 1\n[devices.lab]\nname = "Lab"\nmemory_bytes = 5\n'
+        '[[check]]\nmodel = "resnet18"\nmax.params = 1\n[devices.lab]\nname = "Lab"\nmemory_bytes = 5\n',
+        encoding="utf-8",
     )
     assert ids(run, "lab") == ["lab"]
     from cnnstat.budgets.config import find_config
@@ -87,7 +88,9 @@ def test_files(run: Run) -> None:
         "devices", "--kind", "mcu", "-o", "d.md", "-o", "d.csv", "-o", "d.html", "-o", "d.tex"
     )
     assert result.code == 0 and result.out == ""
-    assert "esp32-s3" in Path("d.md").read_text() and "esp32-s3" in Path("d.tex").read_text()
+    assert "esp32-s3" in Path("d.md").read_text(encoding="utf-8") and "esp32-s3" in Path(
+        "d.tex"
+    ).read_text(encoding="utf-8")
 
 
 def test_measured(run: Run, analyze: Analyze, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,29 +140,31 @@ def test_errors(run: Run, args: list[str], message: str) -> None:
     ],
 )
 def test_a_wrong_file_is_one_line(run: Run, more: str, message: str) -> None:
-    Path("boards.toml").write_text(BOARD + more)
+    Path("boards.toml").write_text(BOARD + more, encoding="utf-8")
     assert message in run("devices", "--devices", "boards.toml").error
 
 
 def test_a_wrong_project_is_one_line(run: Run) -> None:
     Path("pyproject.toml").write_text(
-        '[tool.cnnstat.devices.lab]\nname = "Lab"\nmemory_bytes = "0"\n'
+        '[tool.cnnstat.devices.lab]\nname = "Lab"\nmemory_bytes = "0"\n', encoding="utf-8"
     )
     assert "pyproject.toml:3: 'memory_bytes' is '0'; expected a size" in run("devices").error
 
 
 def test_a_project_with_the_table_of_a_file_is_one_line(run: Run) -> None:
-    Path("pyproject.toml").write_text('[[tool.cnnstat.device]]\nid = "lab"\nname = "Lab"\n')
+    Path("pyproject.toml").write_text(
+        '[[tool.cnnstat.device]]\nid = "lab"\nname = "Lab"\n', encoding="utf-8"
+    )
     error = run("devices").error
     assert "pyproject.toml:1: unknown key 'device'; a device stands here under" in error
     assert "[tool.cnnstat.devices.my-board]" in error
 
 
 def test_the_file_of_devices_is_not_written_over(run: Run) -> None:
-    Path("boards.csv").write_text(BOARD)
+    Path("boards.csv").write_text(BOARD, encoding="utf-8")
     error = run("devices", "--devices", "boards.csv", "-o", "boards.csv").error
     assert "would overwrite what is read" in error
 
 
 def test_nothing_heavy_is_loaded() -> None:
-    assert not loaded(RUN.format(args=["devices", "h100"])) & {*HEAVY}
+    assert not loaded(RUN.format(args=["devices", "h100"])) & HEAVY

@@ -35,7 +35,7 @@ KEYS = [
 
 def boards(folder: Path, ram: str = "256KiB", flash: str = "768KiB") -> Path:
     path = folder / "boards.toml"
-    path.write_text(DEVICES.format(ram=ram, flash=flash))
+    path.write_text(DEVICES.format(ram=ram, flash=flash), encoding="utf-8")
     return path
 
 
@@ -126,7 +126,7 @@ def test_devices_of_ones_own(run: Run, tmp_path: Path) -> None:
     done = run(
         *("fit", "squeezenet1_1", "--devices", boards(tmp_path), "--kind", "mcu", "-o", output)
     )
-    assert done.code == 0 and "small-board" in output.read_text()
+    assert done.code == 0 and "small-board" in output.read_text(encoding="utf-8")
 
 
 def test_autocast_is_shown(run: Run) -> None:
@@ -143,7 +143,9 @@ def test_autocast_is_shown(run: Run) -> None:
 
 def test_a_memory_that_is_not_known(run: Run, tmp_path: Path) -> None:
     path = boards(tmp_path)
-    path.write_text(path.read_text().replace('ram_bytes = "256KiB"\n', "", 1))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('ram_bytes = "256KiB"\n', "", 1), encoding="utf-8"
+    )
     args = ("zoo:lenet5", "--devices", path, "--device", "small-board")
     assert "no RAM of small-board is known" in run("fit", *args).out
     (result,) = json.loads(run("fit", *args, "--json").out)["results"]
@@ -153,7 +155,7 @@ def test_a_memory_that_is_not_known(run: Run, tmp_path: Path) -> None:
 
 def test_a_blank_runtime(run: Run, tmp_path: Path) -> None:
     path = boards(tmp_path)
-    path.write_text(path.read_text().replace('["tflm"]', '[" "]'))
+    path.write_text(path.read_text(encoding="utf-8").replace('["tflm"]', '[" "]'), encoding="utf-8")
     assert "a list of texts" in run("fit", "zoo:lenet5", "--devices", path).error
 
 
@@ -204,7 +206,7 @@ def test_wrong_figures(run: Run, tmp_path: Path, ram: str, flash: str, says: str
 
 def test_missing_figures(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "boards.toml"
-    path.write_text('[[device]]\nid = "b"\nname = "b"\nkind = "other"\n')
+    path.write_text('[[device]]\nid = "b"\nname = "b"\nkind = "other"\n', encoding="utf-8")
     assert "memory_bytes" in run("fit", "squeezenet1_1", "--devices", path).error
 
 

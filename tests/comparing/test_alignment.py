@@ -302,7 +302,7 @@ def test_shapes_of_weights_that_an_older_version_did_not_save_are_no_difference(
 
 @pytest.fixture(scope="module")
 def resnets() -> dict[str, Report]:
-    from cnnstat.analysis import analyze
+    from tests.measured import analyze
 
     return {
         name: analyze(name)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import fields, replace
 from fractions import Fraction
 from io import StringIO
@@ -17,6 +15,7 @@ from cnnstat.render.base import View
 from cnnstat.render.comparison import ComparisonView, comparison_document
 from cnnstat.render.terminal import TableRenderer
 from cnnstat.report import Note, Report
+from tests.processes import loaded
 from tests.reports import REPORTS, conv, empty, linear, module, normal, quoting, report, unknown
 
 
@@ -103,7 +102,7 @@ def test_kinds_add_up_to_the_totals(name: str) -> None:
 
 
 def test_kinds_are_those_of_the_report() -> None:
-    from cnnstat.analysis import analyze
+    from tests.measured import analyze
 
     made = analyze("mobilenet_v3_large")
     kinds = compare(made, small()).models[0].kinds
@@ -331,17 +330,13 @@ def test_how_it_looks_in_a_notebook_and_in_rich() -> None:
 
 def test_comparing_saved_reports_loads_nothing_heavy() -> None:
     code = """
-import sys, cnnstat
+import cnnstat
 from tests.reports import normal, unknown
 from cnnstat.comparing.comparison import compare
 made = compare(cnnstat.Report.from_json(normal().to_json()), unknown())
 made.to_json(layers=True); made._repr_html_(); repr(made); made.stages
-print(*sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = {name.partition(".")[0] for name in done.stdout.split()}
-    assert "cnnstat" in loaded
-    assert not loaded & {"torch", "torchvision", "pandas", "numpy", "rich", "typer"}
+    assert not loaded(code) & {"torch", "torchvision", "pandas", "numpy", "rich", "typer"}
 
 
 def test_a_comparison_cannot_be_changed() -> None:

@@ -80,7 +80,7 @@ def test_a_deeper_stage_in_the_middle_of_a_mobilenet_is_one_block() -> None:
 
 
 def test_a_narrower_mobilenet_keeps_every_layer_in_its_place() -> None:
-    from cnnstat.analysis import analyze
+    from tests.measured import analyze
 
     made = align(analyze("mobilenet_v2"), analyze("mobilenet_v2?width_mult=0.5"))
     assert made.counts["added"] == made.counts["removed"] == 0
@@ -89,7 +89,7 @@ def test_a_narrower_mobilenet_keeps_every_layer_in_its_place() -> None:
 
 
 def test_blocks_of_another_sort_stay_at_their_numbers() -> None:
-    from cnnstat.analysis import analyze
+    from tests.measured import analyze
 
     made = align(analyze("resnet18"), analyze("resnet50"))
     for pair in made.pairs:

@@ -223,7 +223,7 @@ def test_stages_of_random_networks_add_up_too(made: Report) -> None:
 
 
 def test_real_networks() -> None:
-    from cnnstat.analysis import analyze
+    from tests.measured import analyze
 
     def found(name: str) -> dict[str, int]:
         made = analyze(name)

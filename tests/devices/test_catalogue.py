@@ -195,10 +195,12 @@ def test_matching() -> None:
 
 def test_ones_own_devices_come_after_those_built_in(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
-        '[tool.cnnstat.devices.board]\nname = "B"\nmemory_bytes = "1GiB"\n'
+        '[tool.cnnstat.devices.board]\nname = "B"\nmemory_bytes = "1GiB"\n', encoding="utf-8"
     )
     file = tmp_path / "more.toml"
-    file.write_text('[[device]]\nid = "other-board"\nname = "O"\nmemory_bytes = 1\n')
+    file.write_text(
+        '[[device]]\nid = "other-board"\nname = "O"\nmemory_bytes = 1\n', encoding="utf-8"
+    )
     (tmp_path / "src").mkdir()
     own = all_devices(file, tmp_path / "src")[69:]
     assert [device.id for device in own] == ["board", "other-board"]
@@ -207,13 +209,15 @@ def test_ones_own_devices_come_after_those_built_in(tmp_path: Path) -> None:
 
 def test_one_id_for_two(tmp_path: Path) -> None:
     file = tmp_path / "more.toml"
-    file.write_text('[[device]]\nid = "H100"\nname = "mine"\nmemory_bytes = 1\n')
+    file.write_text('[[device]]\nid = "H100"\nname = "mine"\nmemory_bytes = 1\n', encoding="utf-8")
     with pytest.raises(
         ConfigError, match=r"more.toml:1: a second device 'H100'; there is one built"
     ):
         all_devices(file, tmp_path)
-    (tmp_path / "cnnstat.toml").write_text('[devices.mine]\nname = "m"\nmemory_bytes = 1\n')
-    file.write_text('[[device]]\nid = "mine"\nname = "mine"\nmemory_bytes = 1\n')
+    (tmp_path / "cnnstat.toml").write_text(
+        '[devices.mine]\nname = "m"\nmemory_bytes = 1\n', encoding="utf-8"
+    )
+    file.write_text('[[device]]\nid = "mine"\nname = "mine"\nmemory_bytes = 1\n', encoding="utf-8")
     with pytest.raises(ConfigError, match=r"more.toml:1: .* the first is at .*cnnstat.toml:1"):
         all_devices(file, tmp_path)
 

@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import pytest
 
-from cnnstat.analysis import analyze
 from cnnstat.devices.catalogue import find
 from cnnstat.devices.measured import TIMINGS, TimedRow, Timing, memory_rows, timed_rows
 from cnnstat.memory.folding import plan_graph
 from cnnstat.published.computing import Measured
 from cnnstat.published.tables import read_table
+from tests.measured import analyze
 from tests.memory.recorded import named
 
 REPORTS = Measured(lambda spec, input: analyze(spec, inputs=input))

@@ -70,14 +70,15 @@ def test_the_memory_of_a_microcontroller_is_the_sum() -> None:
 def test_a_configuration() -> None:
     Path("pyproject.toml").write_text(
         '[project]\nname = "x"\n\n[tool.cnnstat.devices.a]\nname = "A"\nmemory_bytes = 1\n\n'
-        '[tool.cnnstat.devices."b.2"]\nname = "B"\nmemory_bytes = 2\n'
+        '[tool.cnnstat.devices."b.2"]\nname = "B"\nmemory_bytes = 2\n',
+        encoding="utf-8",
     )
     devices = devices_in_config(read_table(Path("pyproject.toml")))
     assert [(d.id, d.place) for d in devices] == [
         ("a", "pyproject.toml:4"),
         ("b.2", "pyproject.toml:8"),
     ]
-    Path("cnnstat.toml").write_text("convention = 'macs'\n")
+    Path("cnnstat.toml").write_text("convention = 'macs'\n", encoding="utf-8")
     assert devices_in_config(read_table(Path("cnnstat.toml"))) == ()
 
 
@@ -200,7 +201,7 @@ def test_bytes_that_are_no_text() -> None:
     ],
 )
 def test_a_wrong_configuration(text: str, line: int, message: str) -> None:
-    Path("cnnstat.toml").write_text(text)
+    Path("cnnstat.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         devices_in_config(read_table(Path("cnnstat.toml")))
     assert caught.value.message.startswith(f"cnnstat.toml:{line}: ") and message in str(

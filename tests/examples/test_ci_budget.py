@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.forked import shell
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "ci-budget"
 
@@ -19,24 +18,6 @@ EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "ci-budget"
 def project(tmp_path: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     return Path(shutil.copytree(EXAMPLE, tmp_path / "ci-budget", ignore=ignored))
-
-
-def shell(line: str, project: Path) -> subprocess.CompletedProcess[str]:
-    """A line as it is typed, with the installed command found by its name."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    names = ("COLUMNS", "FORCE_COLOR", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
-    env = {name: text for name, text in os.environ.items() if name not in names}
-    return subprocess.run(
-        line,
-        shell=True,
-        cwd=project,
-        env=env | {"PATH": path},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
 
 
 def told() -> list[tuple[str, int]]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -16,6 +13,7 @@ import pytest
 import yaml
 
 from cnnstat.budgets.config import read_config
+from tests.forked import shell
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "ci-budget"
@@ -39,21 +37,6 @@ def section(title: str) -> list[Any]:
 def project(tmp_path: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     return Path(shutil.copytree(EXAMPLE, tmp_path / "project", ignore=ignored))
-
-
-def shell(line: str, project: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        line,
-        shell=True,
-        cwd=project,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
 
 
 def test_the_configuration_is_that_of_the_example(tmp_path: Path) -> None:

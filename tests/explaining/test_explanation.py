@@ -13,11 +13,12 @@ from cnnstat.errors import SpecError
 from cnnstat.explaining.explanation import explain_layer
 from cnnstat.explaining.quotes import explain_model
 from cnnstat.report import Report
+from tests.measured import analyze
 
 
 @pytest.fixture(scope="module")
 def resnet() -> Report:
-    return cnnstat.analyze("resnet18")
+    return analyze("resnet18")
 
 
 def test_the_formula_of_a_convolution(resnet: Report) -> None:

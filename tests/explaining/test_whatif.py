@@ -17,6 +17,7 @@ from cnnstat.errors import SpecError
 from cnnstat.explaining.whatif import Cost, what_if
 from cnnstat.report import Report
 from cnnstat.sources.torchvision_operators import importable_torchvision
+from tests.measured import analyze
 
 Build = Callable[[int, int, int], list[nn.Module]]
 """Layers from C to K channels with a stride."""
@@ -121,8 +122,8 @@ def test_any_standard_convolution_made_separable(
 @pytest.mark.parametrize("alpha", ["0.75", "0.5", "0.25"])
 def test_the_width_multiplier_of_mobilenet(alpha: str) -> None:
     # The paper's α, against the network that the zoo builds with it.
-    estimate = what_if(cnnstat.analyze("zoo:mobilenet_v1"), [f"width={alpha}"])
-    built = cnnstat.analyze(f"zoo:mobilenet_v1?width={alpha}")
+    estimate = what_if(analyze("zoo:mobilenet_v1"), [f"width={alpha}"])
+    built = analyze(f"zoo:mobilenet_v1?width={alpha}")
     assert estimate.after == cost(built)
     paths = {row.layer.path: row.after for row in estimate.changed}
     for layer in built.layers:
@@ -157,18 +158,18 @@ def test_a_layer_called_twice_has_its_parameters_once() -> None:
 
 
 def test_what_a_change_is_not_for_stays() -> None:
-    report = cnnstat.analyze("mobilenet_v2")
+    report = analyze("mobilenet_v2")
     estimate = what_if(report, ["separable"])
     assert [row.layer.path for row in estimate.changed] == ["features.0.0"]  # the stem alone
     assert sum(estimate.kept.values()) + 1 == sum(layer.macs > 0 for layer in report.layers)
     # Channels that do not divide: 3 into 4 groups.
     assert "conv1" not in {
-        row.layer.path for row in what_if(cnnstat.analyze("resnet18"), ["groups=4"]).changed
+        row.layer.path for row in what_if(analyze("resnet18"), ["groups=4"]).changed
     }
 
 
 def test_a_block_that_is_excited_already_stays() -> None:
-    report = cnnstat.analyze("mobilenet_v3_small")
+    report = analyze("mobilenet_v3_small")
     changed = {row.layer.path for row in what_if(report, ["se=0.25"]).changed}
     depthwise = {layer.path for layer in report.layers if layer.kind == "depthwise"}
     # Of 11 blocks, 9 have one: table 2 of the paper marks all but the second and the third.
@@ -177,7 +178,7 @@ def test_a_block_that_is_excited_already_stays() -> None:
 
 
 def test_only_one_module_is_changed() -> None:
-    report = cnnstat.analyze("resnet18")
+    report = analyze("resnet18")
     estimate = what_if(report, ["separable"], within="layer1")
     assert {row.layer.path.split(".")[0] for row in estimate.changed} == {"layer1"}
     rows = sum((row.after - row.before for row in estimate.changed), Cost())
@@ -196,7 +197,7 @@ def test_rows_add_up(resnet18: Report) -> None:
 
 @pytest.fixture(scope="module")
 def resnet18() -> Report:
-    return cnnstat.analyze("resnet18")
+    return analyze("resnet18")
 
 
 def test_a_saved_report_is_enough(resnet18: Report) -> None:
@@ -228,9 +229,9 @@ def test_a_wrong_change_is_said(resnet18: Report, change: str, words: str) -> No
 
 def test_where_it_cannot_be_said(resnet18: Report) -> None:
     with pytest.raises(SpecError, match="it has attention, whose width would have to follow"):
-        what_if(cnnstat.analyze("vit_b_16"), ["width=0.5"])
+        what_if(analyze("vit_b_16"), ["width=0.5"])
     with pytest.raises(SpecError, match="forward pass"):
-        what_if(cnnstat.analyze("resnet18", backward=True), ["separable"])
+        what_if(analyze("resnet18", backward=True), ["separable"])
     with pytest.raises(SpecError, match="no layer 'layer9'"):
         what_if(resnet18, ["separable"], within="layer9")
     bare = tuple(
@@ -466,13 +467,13 @@ def test_a_convnext_of_half_the_width() -> None:
         from torchvision.models.convnext import CNBlockConfig, ConvNeXt
     rows = [(48, 96, 3), (96, 192, 3), (192, 384, 9), (384, None, 3)]
     built = ConvNeXt([CNBlockConfig(*row) for row in rows])
-    estimate = what_if(cnnstat.analyze("convnext_tiny"), ["width=0.5"])
+    estimate = what_if(analyze("convnext_tiny"), ["width=0.5"])
     assert estimate.after == cost(cnnstat.analyze(built, (1, 3, 224, 224)))
 
 
 @pytest.mark.parametrize("name", ["densenet_cifar?growth=12", "mnasnet0_5"])
 def test_rounding_aside_a_width_of_one_changes_nothing(name: str) -> None:
-    report = cnnstat.analyze(name)
+    report = analyze(name)
     estimate = what_if(report, ["width=1"])
     assert estimate.changed == ()
     assert estimate.after == cost(report)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 
 from cnnstat.memory.graph import Graph
 from cnnstat.memory.planners import Plan, plan
+from tests.processes import call
 
 # Both have wheels for Linux on x86-64; where they do not, the planners have the tests by hand.
 pytest.importorskip("ai_edge_litert")
@@ -48,9 +48,7 @@ print(json.dumps([
 
 
 def interpret(code: str, file: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=False
-    )
+    done = call([sys.executable, "-c", code, file])
     assert done.returncode == 0, f"{file.name}: {done.stderr}"
     return done.stdout + done.stderr
 

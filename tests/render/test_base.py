@@ -53,10 +53,10 @@ def test_a_view_refuses_contradictions(fields: dict[str, object]) -> None:
 
 def test_write_makes_new_files_and_replaces_old_ones(tmp_path: Path) -> None:
     old = tmp_path / "old.md"
-    old.write_text("old")
+    old.write_text("old", encoding="utf-8")
     old.chmod(0o640)
     write({old: "new\n", tmp_path / "fresh.csv": "×\n"})
-    assert old.read_text() == "new\n"
+    assert old.read_text(encoding="utf-8") == "new\n"
     assert old.stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "fresh.csv").read_bytes() == "×\n".encode()
     mask = os.umask(0)
@@ -67,10 +67,10 @@ def test_write_makes_new_files_and_replaces_old_ones(tmp_path: Path) -> None:
 
 def test_a_failing_write_changes_nothing(tmp_path: Path) -> None:
     old = tmp_path / "old.md"
-    old.write_text("old")
+    old.write_text("old", encoding="utf-8")
     with pytest.raises(OutputError, match="no such file"):
         write({old: "new", tmp_path / "missing" / "x.md": "new"})
-    assert old.read_text() == "old"
+    assert old.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [old]
 
 
@@ -81,22 +81,22 @@ def test_an_interrupted_write_changes_nothing(
         raise KeyboardInterrupt
 
     old = tmp_path / "old.md"
-    old.write_text("old")
+    old.write_text("old", encoding="utf-8")
     monkeypatch.setattr(os, "fdopen", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write({old: "new"})
-    assert old.read_text() == "old"
+    assert old.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [old]
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     target, link = tmp_path / "target.md", tmp_path / "link.md"
-    target.write_text("old")
+    target.write_text("old", encoding="utf-8")
     link.symlink_to(target)
     check_writable(link)
     write({link: "new"})
     assert link.is_symlink()
-    assert target.read_text() == "new"
+    assert target.read_text(encoding="utf-8") == "new"
 
 
 def test_a_device_is_written_and_not_replaced() -> None:
@@ -115,16 +115,16 @@ def test_check_writable_leaves_no_trace(tmp_path: Path) -> None:
     path = tmp_path / "x.md"
     check_writable(path)
     assert not list(tmp_path.iterdir())
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     before = path.stat().st_mtime_ns
     check_writable(path)
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert path.stat().st_mtime_ns == before
 
 
 def test_check_writable_finds_what_would_fail(tmp_path: Path) -> None:
     file = tmp_path / "file"
-    file.write_text("")
+    file.write_text("", encoding="utf-8")
     for path, reason in [
         (tmp_path, "directory"),
         (tmp_path / "missing" / "x.md", "no folder"),
@@ -139,7 +139,7 @@ def test_check_writable_finds_what_would_fail(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
 def test_check_writable_respects_protection(tmp_path: Path) -> None:
     path = tmp_path / "x.md"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     path.chmod(0o444)
     with pytest.raises(OutputError, match="write-protected"):
         check_writable(path)

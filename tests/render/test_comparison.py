@@ -234,7 +234,7 @@ def test_paths_that_differ_are_both_shown() -> None:
 
 
 def test_many_changes_are_folded_into_their_modules() -> None:
-    from cnnstat.analysis import analyze
+    from tests.measured import analyze
 
     once, twice = analyze("resnet50"), analyze("resnet50", batch=2)
     comparison = compare(once, twice)
@@ -249,7 +249,7 @@ def test_many_changes_are_folded_into_their_modules() -> None:
 
 
 def test_resnet101_has_17_rows_more_than_resnet50() -> None:
-    from cnnstat.analysis import analyze
+    from tests.measured import analyze
 
     comparison = compare(analyze("resnet50"), analyze("resnet101"))
     table = figures(comparison_document(comparison, ComparisonView(layers=True)))[-1].table

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import cnnstat
 from cnnstat.conventions import CONVENTIONS
 from cnnstat.explaining.explanation import explain_layer
 from cnnstat.explaining.quotes import explain_model
@@ -22,6 +21,7 @@ from cnnstat.render.table import width
 from cnnstat.render.whatif import whatif_document
 from cnnstat.report import Report, Uncounted
 from tests.conftest import Golden
+from tests.measured import analyze
 from tests.reports import conv, module, report
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -30,7 +30,7 @@ WIDTHS = [80, 120, 200, None]
 
 @pytest.fixture(scope="module")
 def resnet() -> Report:
-    return cnnstat.analyze("resnet18")
+    return analyze("resnet18")
 
 
 def test_the_whole_equation_stands_in_one_line(resnet: Report) -> None:
@@ -49,7 +49,7 @@ def test_golden(resnet: Report, path: str, golden: Golden) -> None:
 @pytest.mark.parametrize("columns", WIDTHS)
 @pytest.mark.parametrize("name", ["resnet18", "vit_b_16", "mobilenet_v3_small"])
 def test_every_layer_fits(name: str, columns: int | None) -> None:
-    report = cnnstat.analyze(name)
+    report = analyze(name)
     documents = [layer_document(explain_layer(report, layer.path)) for layer in report.layers]
     documents.append(model_document(explain_model(report)))
     documents.append(whatif_document(what_if(report, ["separable"]), View(width=columns)))

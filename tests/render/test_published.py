@@ -9,13 +9,13 @@ from io import StringIO
 
 import pytest
 
-from cnnstat.analysis import analyze
 from cnnstat.published.computing import FilledTable, Measured, fill
 from cnnstat.published.tables import list_tables, read_table
 from cnnstat.render.base import FORMATS, View, renderer
 from cnnstat.render.document import Document
 from cnnstat.render.published import list_document, table_document, tables_document
 from cnnstat.render.table import width
+from tests.measured import analyze
 
 REPORTS = Measured(lambda spec, input: analyze(spec, input))
 

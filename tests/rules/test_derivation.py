@@ -14,6 +14,7 @@ from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Report, Work
 from cnnstat.rules import rule_for
 from cnnstat.rules.derivation import QUANTITIES, Derivation, Letter, complete, evaluate
+from tests.measured import analyze
 
 SMALL = "resnet18 mobilenet_v3_small shufflenet_v2_x0_5 squeezenet1_1 vit_b_16 swin_t".split()
 
@@ -35,7 +36,7 @@ def disagreements(report: Report) -> Iterator[tuple[str, str, str, int]]:
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("name", SMALL)
 def test_every_operation_of_real_networks(name: str, backward: bool) -> None:
-    assert list(disagreements(cnnstat.analyze(name, backward=backward))) == []
+    assert list(disagreements(analyze(name, backward=backward))) == []
 
 
 @pytest.mark.slow
@@ -44,7 +45,7 @@ def test_every_operation_of_every_network(source: str) -> None:
     from cnnstat.sources.base import list_models
 
     for model in list_models("", source):
-        assert list(disagreements(cnnstat.analyze(f"{source}:{model.name}"))) == []
+        assert list(disagreements(analyze(f"{source}:{model.name}"))) == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from types import ModuleType
 
 import pytest
@@ -9,6 +7,8 @@ from hypothesis import strategies as st
 from cnnstat.errors import SourceUnavailable, SpecError, UnknownModel
 from cnnstat.sources import base
 from cnnstat.sources.base import is_report, list_models, parse, resolve
+from tests import forked
+from tests.processes import run
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_model_is_no_saved_report():
 def test_reading_needs_no_torch():
     code = "from cnnstat.sources.base import parse; parse('tv:resnet50'); import sys; "
     code += "assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run(code)
 
 
 def source(names):
@@ -210,4 +210,4 @@ class TestListModels:
 def test_timm_is_not_imported_for_torchvisions_names():
     code = "from cnnstat.sources.base import resolve; resolve('resnet50'); import sys; "
     code += "assert 'timm' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    forked.run(code)

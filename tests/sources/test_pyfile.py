@@ -1,5 +1,4 @@
 import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -12,6 +11,7 @@ from cnnstat.errors import BuildError, SourceUnavailable, SpecError
 from cnnstat.inputs import Inputs, InputSpec
 from cnnstat.sources.base import resolve
 from cnnstat.sources.skeleton import build_skeleton
+from tests.forked import run
 
 NET = """
 from torch import nn
@@ -40,7 +40,7 @@ def folder(tmp_path, monkeypatch):
         for name, text in files.items():
             path = tmp_path / (name.replace("__", "/") + ".py")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(text))
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
         return tmp_path
 
     return write
@@ -154,8 +154,8 @@ def test_a_file_in_a_package(folder):
         lib__nets__blocks="from torch.nn import LazyLinear as Net\n",
         lib__sizes="SIZE = 5\n",
     )
-    (Path.cwd() / "lib/nets/__init__.py").write_text("")
-    (Path.cwd() / "lib/__init__.py").write_text("")
+    (Path.cwd() / "lib/nets/__init__.py").write_text("", encoding="utf-8")
+    (Path.cwd() / "lib/__init__.py").write_text("", encoding="utf-8")
     assert resolve("lib/nets/net.py:build").build().out_features == 5
 
 
@@ -213,7 +213,7 @@ from timm.layers import trunc_normal_
 assert torch.nn.init.constant_(torch.zeros(2), 3.0).tolist() == [3, 3]
 """
     folder(net="import timm, colorsys, sibling\n" + NET, sibling="")
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run(code)
 
 
 def test_the_working_directory_may_contain_cnnstat_itself(monkeypatch, tmp_path):

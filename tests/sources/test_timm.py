@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -10,6 +7,7 @@ from cnnstat.sources import timm as source
 from cnnstat.sources.base import resolve
 from cnnstat.sources.skeleton import build_skeleton
 from cnnstat.sources.torchvision_operators import importable_torchvision
+from tests.forked import run
 
 with importable_torchvision():
     pytest.importorskip("timm")
@@ -87,8 +85,9 @@ def test_weights_are_never_downloaded():
 
 
 def test_broken_timm_is_one_line(tmp_path):
-    (tmp_path / "timm.py").write_text("raise RuntimeError('first\\nsecond')\n")
-    code = """
+    (tmp_path / "timm.py").write_text("raise RuntimeError('first\\nsecond')\n", encoding="utf-8")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
+    code += """
 from cnnstat.errors import SourceUnavailable
 from cnnstat.sources.base import list_models, resolve
 assert {m.source for m in list_models()} == {"torchvision", "zoo"}
@@ -98,13 +97,4 @@ try:
 except SourceUnavailable as error:
     print(error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={"PYTHONPATH": str(tmp_path)},
-    )
-    assert done.stdout == (
-        "timm: import failed: RuntimeError: first; pip install 'cnnstat[timm]'\n"
-    )
+    assert run(code) == ("timm: import failed: RuntimeError: first; pip install 'cnnstat[timm]'\n")

@@ -13,6 +13,7 @@ import cnnstat
 from cnnstat.errors import InputError, SpecError, TraceError
 from cnnstat.report import Totals
 from cnnstat.sources.base import resolve
+from tests.measured import analyze
 
 NAMES = """
     convnext_tiny densenet121 efficientnet_b0 googlenet lraspp_mobilenet_v3_large maxvit_t mnasnet0_5
@@ -28,7 +29,7 @@ def counts(totals: Totals) -> tuple[int, ...]:
 @pytest.mark.parametrize("name", NAMES)
 def test_meta_and_fake_tensors_agree_in_eval_and_in_training(name: str) -> None:
     found = {
-        (engine, train): counts(cnnstat.analyze(f"tv:{name}", engine=engine, train=train).totals)
+        (engine, train): counts(analyze(f"tv:{name}", engine=engine, train=train).totals)
         for engine in ("meta", "fake")
         for train in (False, True)
     }
@@ -39,16 +40,16 @@ def test_meta_and_fake_tensors_agree_in_eval_and_in_training(name: str) -> None:
     "name", ["googlenet", "mobilenet_v3_small", "resnet18", "swin_t", "vit_b_32"]
 )
 def test_a_real_run_agrees(name: str) -> None:
-    real = cnnstat.analyze(f"tv:{name}", engine="cpu").totals
-    assert counts(real) == counts(cnnstat.analyze(f"tv:{name}").totals)
+    real = analyze(f"tv:{name}", engine="cpu").totals
+    assert counts(real) == counts(analyze(f"tv:{name}").totals)
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "swin_t", "vit_b_32"])
 def test_backward_is_twice_forward_but_for_the_first_layer(name: str) -> None:
     """Every product has a gradient for both factors; the image needs none."""
-    forward = cnnstat.analyze(f"tv:{name}").totals.macs
-    both = cnnstat.analyze(f"tv:{name}", backward=True)
-    first = next(layer for layer in cnnstat.analyze(f"tv:{name}").layers if layer.macs)
+    forward = analyze(f"tv:{name}").totals.macs
+    both = analyze(f"tv:{name}", backward=True)
+    first = next(layer for layer in analyze(f"tv:{name}").layers if layer.macs)
     assert not both.uncounted
     assert both.totals.macs == 3 * forward - first.macs
 
@@ -157,7 +158,7 @@ def test_the_models_own_message_the_layer_and_what_it_received() -> None:
 
 def test_the_hint_is_the_models_own_input() -> None:
     with pytest.raises(TraceError) as caught:
-        cnnstat.analyze("resnet18", (1, 4, 224, 224))
+        analyze("resnet18", (1, 4, 224, 224))
     assert "expected input[1, 4, 224, 224] to have 3 channels" in str(caught.value)
     assert caught.value.hint == "its own input is 1x3x224x224"
 
@@ -240,7 +241,7 @@ def test_nested_inputs_by_keyword_as_shapes_and_as_tensors(engine: str, real: bo
 
 
 def test_batch_replaces_the_first_size() -> None:
-    one, eight = (cnnstat.analyze("resnet18", batch=n).totals for n in (1, 8))
+    one, eight = (analyze("resnet18", batch=n).totals for n in (1, 8))
     assert eight.macs == 8 * one.macs
     assert eight.params == one.params
 
@@ -270,12 +271,12 @@ def test_lazy_modules() -> None:
 def test_a_spec_is_rebuilt_alike() -> None:
     subject = resolve("tv:resnet18")
     given = cnnstat.analyze(subject.build(), subject.inputs).totals
-    assert given == cnnstat.analyze("tv:resnet18").totals
+    assert given == analyze("tv:resnet18").totals
 
 
 def test_quantised_layers_have_the_parameters_and_products_of_the_network() -> None:
-    plain = cnnstat.analyze("tv:resnet18").totals
-    report = cnnstat.analyze("tv:quantized_resnet18?quantize=True")
+    plain = analyze("tv:resnet18").totals
+    report = analyze("tv:quantized_resnet18?quantize=True")
     assert not report.uncounted
     assert report.totals.macs == plain.macs
     # Batch norms are folded: their 9,600 scales and shifts become one bias for each of 4,800 channels.
@@ -289,4 +290,4 @@ def test_quantised_layers_have_the_parameters_and_products_of_the_network() -> N
 def test_an_exception_that_leads_back_to_itself_ends(engine: str) -> None:
     # The same exception raised again on the way out of another closes a circle of contexts.
     with pytest.raises(TraceError, match="forward failed in fc6"):
-        cnnstat.analyze("zoo:alexnet_2012", (1, 3, 480, 640), engine=engine)
+        analyze("zoo:alexnet_2012", (1, 3, 480, 640), engine=engine)

@@ -13,6 +13,7 @@ from torch import nn
 
 import cnnstat
 from cnnstat.errors import TraceError
+from tests.measured import analyze
 from tests.trace.test_untouched import assert_same, snapshot
 
 
@@ -230,8 +231,8 @@ def test_the_gradients_of_a_layer_are_of_its_kind() -> None:
 
 
 def test_blocks_stay_blocks_with_gradients() -> None:
-    forward = cnnstat.analyze("mobilenet_v3_small")
-    both = cnnstat.analyze("mobilenet_v3_small", backward=True)
+    forward = analyze("mobilenet_v3_small")
+    both = analyze("mobilenet_v3_small", backward=True)
     assert [g.path for g in both.groups] == [g.path for g in forward.groups]
     assert {k.path: k.kind for k in both.layers if k.group} == {
         k.path: k.kind for k in forward.layers if k.group

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 import threading
+from functools import lru_cache
 from typing import Any
 
 import numpy
@@ -118,13 +119,19 @@ def give_gradients(model: nn.Module) -> None:
             parameter.grad = torch.ones_like(parameter)
 
 
+@lru_cache(maxsize=1)
+def built(name: str) -> nn.Module:
+    """With weights and gradients: what the next test is given is what the last has shown to be untouched."""
+    model = resolve(f"tv:{name}").build()
+    give_gradients(model)
+    return model
+
+
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_torchvision_models(name: str, train: bool) -> None:
-    subject = resolve(f"tv:{name}")
-    model = subject.build().train(train)
-    give_gradients(model)
-    inputs = subject.inputs.with_batch(2)
+    model = built(name).train(train)
+    inputs = resolve(f"tv:{name}").inputs.with_batch(2)
     before = snapshot(model)
     for mode in (False, True):
         cnnstat.analyze(model, inputs, train=mode)

@@ -4,13 +4,13 @@ import math
 
 import pytest
 
-import cnnstat
 from cnnstat.zoo.alexnet import alexnet_2012
+from tests.measured import analyze
 
 
 @pytest.fixture(scope="module")
 def report():
-    return cnnstat.analyze("zoo:alexnet_2012")
+    return analyze("zoo:alexnet_2012")
 
 
 def test_units_of_figure_2(report):
@@ -49,7 +49,7 @@ def test_two_groups_by_hand(report):
 
 
 def test_one_group():
-    report = cnnstat.analyze("zoo:alexnet_2012?groups=1")
+    report = analyze("zoo:alexnet_2012?groups=1")
     # Parameters of each layer, from the usual table of the ungrouped network.
     published = {
         "conv1": 34_944,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import cnnstat
 from cnnstat.zoo.binary import BinaryConv2d
+from tests.measured import analyze
 
 # AlexNet without groups, layer by layer with biases: 62,378,344 in all.
 ALEXNET = {
@@ -22,7 +22,7 @@ ALEXNET = {
 
 @pytest.mark.parametrize("name", ["alexnet_bwn", "alexnet_xnor"])
 def test_alexnet_is_the_one_without_groups(name):
-    report = cnnstat.analyze(f"zoo:{name}")
+    report = analyze(f"zoo:{name}")
     for path, params in ALEXNET.items():
         convs = [x for x in report.layers if x.path.startswith(path) and "Conv2d" in x.type]
         assert [x.params for x in convs] == [params]
@@ -34,14 +34,14 @@ def test_alexnet_is_the_one_without_groups(name):
     # Figure 4a, in MiB: 475 MB of doubles, 7.4 MB of bits.
     assert int(8 * weights / 2**20) == 475
     assert round(weights / 8 / 2**20, 1) == 7.4
-    theirs = cnnstat.analyze("zoo:alexnet_2012?groups=1").totals
+    theirs = analyze("zoo:alexnet_2012?groups=1").totals
     assert theirs.params == weights
     assert report.totals.macs == theirs.macs
 
 
 @pytest.mark.parametrize("name", ["resnet18_bwn", "resnet18_xnor"])
 def test_resnet18_is_torchvisions(name):
-    ours, theirs = cnnstat.analyze(f"zoo:{name}"), cnnstat.analyze("tv:resnet18")
+    ours, theirs = analyze(f"zoo:{name}"), analyze("tv:resnet18")
     assert ours.totals.macs == theirs.totals.macs
     # Batch norm stands before a convolution in the XNOR-Net: for each first convolution of a stage and each
     # projection c/2 channels in place of c, and the last norm besides; two numbers a channel.
@@ -54,7 +54,7 @@ def test_resnet18_is_torchvisions(name):
 
 def test_resnet18_of_figure_4a():
     # 1.5 MB of bits, in decimal MB.
-    params = cnnstat.analyze("zoo:resnet18_bwn").totals.params
+    params = analyze("zoo:resnet18_bwn").totals.params
     assert round(params / 8 / 1e6, 1) == 1.5
 
 

@@ -5,6 +5,7 @@ import pytest
 import cnnstat
 from cnnstat.errors import BuildError
 from cnnstat.sources.torchvision_operators import importable_torchvision
+from tests.measured import analyze
 
 DENSENETS = {
     # Table 1: layers of the four dense blocks, and k.
@@ -57,7 +58,7 @@ def cifar_by_hand(depth, k, bottleneck, theta):
 
 @pytest.mark.parametrize("name", DENSENETS)
 def test_by_hand(name):
-    report = cnnstat.analyze(f"zoo:{name}")
+    report = analyze(f"zoo:{name}")
     assert (report.totals.params, report.totals.macs) == imagenet_by_hand(*DENSENETS[name])
     # "DenseNet-L" has L convolutions and linear layers; 2·(6 + 12 + 64 + 48) + 5 are 265, though.
     depth = int(name.removeprefix("densenet")) + (name == "densenet264")
@@ -70,7 +71,7 @@ def test_by_hand(name):
     [("densenet121", 8_062_504), ("densenet169", 14_307_880), ("densenet201", 20_242_984)],
 )
 def test_keras(name, params):
-    report = cnnstat.analyze(f"zoo:{name}")
+    report = analyze(f"zoo:{name}")
     norms = report.kinds["normalisation"].params
     assert report.totals.params + norms == params
 
@@ -80,13 +81,13 @@ def test_264_layers_against_timm():
         from timm.models.densenet import DenseNet
     theirs = DenseNet(growth_rate=32, block_config=(6, 12, 64, 48))
     expected = cnnstat.analyze(theirs, (1, 3, 224, 224)).totals
-    ours = cnnstat.analyze("zoo:densenet264").totals
+    ours = analyze("zoo:densenet264").totals
     assert (ours.params, ours.macs) == (expected.params, expected.macs)
     assert ours.params == 33_337_704
 
 
 def test_output_sizes_of_table_1():
-    report = cnnstat.analyze("zoo:densenet264")
+    report = analyze("zoo:densenet264")
     assert report.layer("features.conv0").outputs[0][2:] == (112, 112)
     for block, size in ((1, 56), (2, 28), (3, 14), (4, 7)):
         assert report.layer(f"features.denseblock{block}").outputs[0][2:] == (size, size)
@@ -105,7 +106,7 @@ def test_output_sizes_of_table_1():
 )
 def test_table_2(depth, growth, bc, millions):
     spec = f"zoo:densenet_cifar?depth={depth}&growth={growth}{BC if bc else ''}"
-    report = cnnstat.analyze(spec)
+    report = analyze(spec)
     assert round(report.totals.params / 1e6, 1) == millions
     by_hand = cifar_by_hand(depth, growth, bc, 0.5 if bc else 1)
     assert (report.totals.params, report.totals.macs) == by_hand
@@ -113,7 +114,7 @@ def test_table_2(depth, growth, bc, millions):
 
 
 def test_sizes_and_channels_on_cifar():
-    report = cnnstat.analyze("zoo:densenet_cifar")
+    report = analyze("zoo:densenet_cifar")
     # 16 + 12·12 channels after a block, all of which the transition keeps.
     assert report.layer("dense1").outputs == ((1, 160, 32, 32),)
     assert report.layer("transition1").outputs == ((1, 160, 16, 16),)
@@ -132,4 +133,4 @@ def test_sizes_and_channels_on_cifar():
 )
 def test_a_wrong_argument(query, message):
     with pytest.raises(BuildError, match=message):
-        cnnstat.analyze(f"zoo:densenet_cifar?{query}")
+        analyze(f"zoo:densenet_cifar?{query}")

@@ -1,10 +1,10 @@
 """Paszke et al. 2016: table 1 (sizes) and the table of hardware requirements."""
 
-import cnnstat
+from tests.measured import analyze
 
 
 def test_sizes_of_table_1():
-    report = cnnstat.analyze("zoo:enet", (1, 3, 512, 512))
+    report = analyze("zoo:enet", (1, 3, 512, 512))
     sizes = {
         "initial": (16, 256),
         "section1": (64, 128),
@@ -50,7 +50,7 @@ def test_cost_by_hand():
         "section5": (*decoder(16, 1), 180 * 320),
         "fullconv": (16 * 20 * 9, 20, 180 * 320),
     }
-    report = cnnstat.analyze("zoo:enet")
+    report = analyze("zoo:enet")
     for path, (weights, others, positions) in parts.items():
         part = report.subtree(path)
         assert (part.params, part.macs) == (weights + others, weights * positions), path
@@ -64,7 +64,7 @@ def test_cost_by_hand():
 
 
 def test_published_cost():
-    totals = cnnstat.analyze("zoo:enet").totals
+    totals = analyze("zoo:enet").totals
     # 0.37 M parameters, 0.7 MB with 16 bits each.
     assert round(totals.params / 1e6, 2) == 0.37
     assert round(2 * totals.params / 2**20, 1) == 0.7

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-import cnnstat
 from cnnstat.errors import BuildError
 from cnnstat.zoo.fractalnet import Fractal, Join
+from tests.measured import analyze
 
 CIFAR = (64, 128, 256, 512, 512)
 SLIM = (16, 32, 64, 128, 128)
@@ -25,17 +25,17 @@ def by_hand(columns, widths, classes):
 
 def test_parameters_of_pytorchcv():
     # fractalnet_reference.toml. DenseNet's table 2 cites 38.6 M, which these widths do not have.
-    report = cnnstat.analyze("zoo:fractalnet_cifar")
+    report = analyze("zoo:fractalnet_cifar")
     assert report.totals.params == 33_724_618
     assert (report.totals.params, report.totals.macs) == by_hand(3, CIFAR, 10)
     # osmr/imgclsmob, fractalnet_cifar.py.
-    assert cnnstat.analyze("zoo:fractalnet_cifar?num_classes=100").totals.params == 33_770_788
+    assert analyze("zoo:fractalnet_cifar?num_classes=100").totals.params == 33_770_788
 
 
 @pytest.mark.parametrize("columns", (1, 2, 3, 4, 5, 6))
 def test_columns(columns):
     spec = f"zoo:fractalnet_cifar?columns={columns}&widths={SLIM}&num_classes=100"
-    report = cnnstat.analyze(spec)
+    report = analyze(spec)
     assert (report.totals.params, report.totals.macs) == by_hand(columns, SLIM, 100)
     # The deepest path of a block has 2^(C-1) convolutions, each column half of the next.
     convs = [x.path for x in report.layers if x.type == "Conv2d" and x.path.startswith("block1.")]
@@ -45,7 +45,7 @@ def test_columns(columns):
 
 def test_block_sizes():
     # Blocks are joined and pooled: 32×32 becomes 1×1 in five steps.
-    report = cnnstat.analyze("zoo:fractalnet_cifar")
+    report = analyze("zoo:fractalnet_cifar")
     for block, (width, size) in enumerate(zip(CIFAR, (32, 16, 8, 4, 2), strict=True), start=1):
         fractal = report.layer(f"block{block}.fractal")
         assert fractal.outputs == ((1, width, size, size),) * 3
@@ -74,4 +74,4 @@ def test_a_join_is_the_mean_of_all_columns():
 )
 def test_a_wrong_argument(query, message):
     with pytest.raises(BuildError, match=message):
-        cnnstat.analyze(f"zoo:fractalnet_cifar?{query}")
+        analyze(f"zoo:fractalnet_cifar?{query}")

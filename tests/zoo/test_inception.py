@@ -3,10 +3,10 @@
 import pytest
 from torch import nn
 
-import cnnstat
 from cnnstat.sources.base import resolve
 from cnnstat.sources.skeleton import build_skeleton
 from cnnstat.zoo.inception import bn_inception, googlenet_2014, inception_v3_2015
+from tests.measured import analyze
 
 # Table 1: output (size, channels), parameters in K, operations in M.
 GOOGLENET = {
@@ -42,7 +42,7 @@ BN_INCEPTION = {
 
 @pytest.fixture(scope="module")
 def googlenet():
-    return cnnstat.analyze("zoo:googlenet_2014")
+    return analyze("zoo:googlenet_2014")
 
 
 def row(report, name):
@@ -96,13 +96,13 @@ def test_the_first_row_of_table_1_is_a_separable_convolution():
     weights = 24 * 49 + 24 * 64
     assert round(weights / 1000, 1) == GOOGLENET["conv1"][2]
     assert round(weights * 112 * 112 / 1e6) == GOOGLENET["conv1"][3]
-    conv = cnnstat.analyze("zoo:bn_inception").subtree("conv1")
+    conv = analyze("zoo:bn_inception").subtree("conv1")
     assert conv.macs == weights * 112 * 112
     assert conv.params == weights + 2 * 64
 
 
 def test_googlenet_with_a_separable_first_convolution(googlenet):
-    report = cnnstat.analyze("zoo:googlenet_2014?separable_stem=true")
+    report = analyze("zoo:googlenet_2014?separable_stem=true")
     # As above, with 64 biases and no norm; in K = 1024 that is 2.7 too.
     conv = report.subtree("conv1")
     assert (conv.params, conv.macs) == (24 * 49 + 24 * 64 + 64, 2_712 * 112 * 112)
@@ -131,14 +131,14 @@ def test_googlenet_totals(googlenet):
 
 
 def test_auxiliary_classifiers(googlenet):
-    report = cnnstat.analyze("zoo:googlenet_2014?aux=true")
+    report = analyze("zoo:googlenet_2014?aux=true")
     assert report.totals.macs == googlenet.totals.macs
     # 1×1 to 128, 4·4·128 to 1024, to 1000, with biases, on 512 and on 528 channels.
     heads = [c * 128 + 128 + 2048 * 1024 + 1024 + 1024 * 1000 + 1000 for c in (512, 528)]
     assert report.totals.params == googlenet.totals.params + sum(heads)
     # convnet-burden: 51 MiB.
     assert round(report.totals.params * 4 / 2**20) == 51
-    train = cnnstat.analyze("zoo:googlenet_2014?aux=true", train=True)
+    train = analyze("zoo:googlenet_2014?aux=true", train=True)
     macs = [16 * c * 128 + 2048 * 1024 + 1024 * 1000 for c in (512, 528)]
     assert train.totals.macs == googlenet.totals.macs + sum(macs)
 
@@ -146,12 +146,12 @@ def test_auxiliary_classifiers(googlenet):
 @pytest.mark.parametrize("name", BN_INCEPTION)
 def test_output_sizes_of_figure_5(name):
     size, channels = BN_INCEPTION[name]
-    report = cnnstat.analyze("zoo:bn_inception")
+    report = analyze("zoo:bn_inception")
     assert report.layer(name).outputs[0] == (1, channels, size, size)
 
 
 def test_bn_inception_as_nasnet_quotes_it():
-    report = cnnstat.analyze("zoo:bn_inception")
+    report = analyze("zoo:bn_inception")
     # NASNet's table 2: 11.2 M and 1.94 B mult-adds, which hold one for each output too.
     assert round(report.totals.params / 1e6, 1) == 11.2
     assert nasnets(report) == 1.94
@@ -159,7 +159,7 @@ def test_bn_inception_as_nasnet_quotes_it():
 
 
 def test_bn_inception_as_caffe_has_it():
-    report = cnnstat.analyze("zoo:bn_inception?version=caffe")
+    report = analyze("zoo:bn_inception?version=caffe")
     # pytorchcv's bninception has a bias in each convolution: 11,295,240.
     model = build_skeleton(resolve("zoo:bn_inception?version=caffe").build)
     biases = sum(m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d))
@@ -175,8 +175,8 @@ def nasnets(report):
 
 
 def test_inception_v3():
-    report = cnnstat.analyze("zoo:inception_v3_2015")
-    theirs = cnnstat.analyze("tv:inception_v3?aux_logits=False")
+    report = analyze("zoo:inception_v3_2015")
+    theirs = analyze("tv:inception_v3?aux_logits=False")
     assert report.totals == theirs.totals
     # pytorchcv's count; NASNet's table 2: 23.8 M, 5.72 B.
     assert report.totals.params == 23_834_568
@@ -186,16 +186,16 @@ def test_inception_v3():
     channels = sum(m.num_features for m in model.modules() if isinstance(m, nn.BatchNorm2d))
     assert report.totals.params + channels == 23_851_784
     assert report.uncounted == ()
-    with_aux = cnnstat.analyze("zoo:inception_v3_2015?aux=true").totals
+    with_aux = analyze("zoo:inception_v3_2015?aux=true").totals
     # torchvision's published num_params, with the auxiliary classifier, which does not run.
     assert (with_aux.params, with_aux.macs) == (27_161_264, report.totals.macs)
 
 
 def test_inception_v3_as_keras_had_it():
-    report = cnnstat.analyze("zoo:inception_v3_2015?version=keras")
+    report = analyze("zoo:inception_v3_2015?version=keras")
     # Chollet 2016, table 3.
     assert report.totals.params == 23_626_728
-    released = cnnstat.analyze("zoo:inception_v3_2015").totals.params
+    released = analyze("zoo:inception_v3_2015").totals.params
     # 32 channels fewer behind the pooling of modules 2 and 3, of 256 and 288 inputs; then 256 inputs for
     # 288 in module 3 (64 + 48 + 64 channels) and in the halving (384 of 3×3, and 64).
     fewer = 256 * 32 + (288 * 64 - 256 * 32) + 32 * (64 + 48 + 64) + 32 * (384 * 9 + 64)

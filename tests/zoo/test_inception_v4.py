@@ -3,11 +3,11 @@
 import pytest
 from torch import nn
 
-import cnnstat
 from cnnstat.sources.base import resolve
 from cnnstat.sources.skeleton import build_skeleton
 from cnnstat.sources.torchvision_operators import importable_torchvision
 from cnnstat.zoo.inception_v4 import inception_resnet_v2
+from tests.measured import analyze
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from cnnstat.zoo.inception_v4 import inception_resnet_v2
     ],
 )
 def test_sizes_of_the_schemas(name, stem, reduced_a, reduced_b):
-    report = cnnstat.analyze(f"zoo:{name}")
+    report = analyze(f"zoo:{name}")
     assert report.layer("stem").outputs[0] == (1, stem, 35, 35)
     assert report.layer("inception_a1").outputs[0] == (1, stem, 35, 35)
     assert report.layer("reduction_a").outputs[0] == (1, reduced_a, 17, 17)
@@ -37,7 +37,7 @@ def test_sizes_of_the_schemas(name, stem, reduced_a, reduced_b):
 def test_timms_network(name):
     with importable_torchvision():
         pytest.importorskip("timm")
-    ours, theirs = cnnstat.analyze(f"zoo:{name}"), cnnstat.analyze(f"timm:{name}")
+    ours, theirs = analyze(f"zoo:{name}"), analyze(f"timm:{name}")
     assert ours.totals.params == theirs.totals.params
     assert ours.totals.macs == theirs.totals.macs
     assert ours.totals.activations == theirs.totals.activations
@@ -54,14 +54,14 @@ def weights(report):
 
 
 def test_inception_v4_as_others_count_it():
-    report = cnnstat.analyze("zoo:inception_v4")
+    report = analyze("zoo:inception_v4")
     # pytorchcv's count; Open Model Zoo's 42.648 M lack the scales of batch norm.
     assert report.totals.params == 42_679_816
     assert round((report.totals.params - channels("inception_v4")) / 1e6, 3) == 42.648
 
 
 def test_inception_resnet_v2_as_others_count_it():
-    totals = cnnstat.analyze("zoo:inception_resnet_v2").totals
+    totals = analyze("zoo:inception_resnet_v2").totals
     # NASNet's table 2: 55.8 M and 13.2 B.
     assert (round(totals.params / 1e6, 1), round(totals.macs / 1e9, 1)) == (55.8, 13.2)
     # pytorchcv's count; Keras has 55,873,736 with moving statistics and without scales.
@@ -75,7 +75,7 @@ def channels(name):
 
 
 def test_inception_resnet_v1_against_the_version_for_faces():
-    report = cnnstat.analyze("zoo:inception_resnet_v1")
+    report = analyze("zoo:inception_resnet_v1")
     # pytorchcv's inceptionresnetv1, 23,995,624, has one Inception-ResNet-C more and 512 units with
     # batch norm before the classes.
     head = 1792 * 512 + 2 * 512 + 512 * 1000 + 1000
@@ -90,7 +90,7 @@ def conv(inputs, outputs, kernel=1):
 
 def test_the_papers_inception_resnet_v2_by_hand():
     # Figures 16 to 19, table 1 (k, l, m, n = 256, 256, 384, 384), the stem of Inception v4.
-    stem = cnnstat.analyze("zoo:inception_v4").subtree("stem").params
+    stem = analyze("zoo:inception_v4").subtree("stem").params
     a = conv(384, 32) * 3 + conv(32, 32, 9) + conv(32, 48, 9) + conv(48, 64, 9) + 128 * 384 + 384
     reduction_a = conv(384, 384, 9) + conv(384, 256) + conv(256, 256, 9) + conv(256, 384, 9)
     b = (
@@ -105,7 +105,7 @@ def test_the_papers_inception_resnet_v2_by_hand():
     reduction_b += conv(288, 320, 9)
     c = conv(2144, 192) * 2 + conv(192, 224, 3) + conv(224, 256, 3) + 448 * 2144 + 2144
     expected = stem + 5 * a + reduction_a + 10 * b + reduction_b + 5 * c + 2144 * 1000 + 1000
-    report = cnnstat.analyze("zoo:inception_resnet_v2?version=paper")
+    report = analyze("zoo:inception_resnet_v2?version=paper")
     assert report.totals.params == expected
 
 

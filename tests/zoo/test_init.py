@@ -1,11 +1,9 @@
-import subprocess
-import sys
-
 import pytest
 
-import cnnstat
 from cnnstat.sources.base import list_models
 from cnnstat.zoo import MODELS
+from tests.measured import analyze
+from tests.processes import run
 
 TORCHVISION = {model.name for model in list_models("", "torchvision")}
 
@@ -13,7 +11,7 @@ TORCHVISION = {model.name for model in list_models("", "torchvision")}
 @pytest.mark.parametrize("name", MODELS)
 def test_is_counted_at_its_input_and_names_its_paper(name):
     entry = MODELS[name]
-    report = cnnstat.analyze(f"zoo:{name}")
+    report = analyze(f"zoo:{name}")
     # Nothing is missing, and shapes were enough: nothing ran for real.
     assert report.uncounted == ()
     assert report.meta["engine"] == "meta"
@@ -27,12 +25,12 @@ def test_is_counted_at_its_input_and_names_its_paper(name):
 
 @pytest.mark.parametrize("name", sorted(TORCHVISION & set(MODELS)))
 def test_a_name_of_torchvision_means_the_same_network(name):
-    theirs = cnnstat.analyze(f"tv:{name}")
-    ours = cnnstat.analyze(f"zoo:{name}", theirs.layer("").inputs[0])
+    theirs = analyze(f"tv:{name}")
+    ours = analyze(f"zoo:{name}", theirs.layer("").inputs[0])
     assert ours.totals == theirs.totals
     assert ours.kinds == theirs.kinds
 
 
 def test_the_registry_needs_no_torch():
     code = "import cnnstat.zoo, sys; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run(code)

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-import cnnstat
 from cnnstat.sources.base import resolve
+from tests.measured import analyze
 
 PUBLISHED = {"c1": 156, "s2": 12, "c3": 1516, "s4": 32, "c5": 48120, "f6": 10164, "output": 0}
 
@@ -70,7 +70,7 @@ def test_connections_of_each_layer():
     # Section II.B: a connection is a multiplication of a layer with weights, or a bias.
     published = {"c1": 122_304, "c3": 151_600, "c5": 48_120, "f6": 10_164}
     biases = {"c1": 6 * 28 * 28, "c3": 16 * 10 * 10, "c5": 120, "f6": 84}
-    report = cnnstat.analyze("zoo:lenet5")
+    report = analyze("zoo:lenet5")
     macs = {name: report.subtree(name).macs for name in published}
     assert {name: macs[name] + biases[name] for name in published} == published
     # A unit of S2 and S4 has five connections, of which none is a multiply–accumulate here: the
@@ -89,7 +89,7 @@ def test_connections_of_each_layer():
     ],
 )
 def test_deep_compression_tables_1_to_3(name, weights, kilobytes, layers):
-    report = cnnstat.analyze(f"zoo:{name}")
+    report = analyze(f"zoo:{name}")
     params = report.totals.params
     assert params // 1000 == weights
     assert round(params * 4 / 1000, -1) == kilobytes
@@ -106,10 +106,10 @@ def sizes(report, layer):
 
 def test_cost_of_the_compressed_lenets_by_hand():
     # 784·300 + 300 + 300·100 + 100 + 100·10 + 10
-    totals = cnnstat.analyze("zoo:lenet_300_100").totals
+    totals = analyze("zoo:lenet_300_100").totals
     assert (totals.params, totals.macs) == (266_610, 784 * 300 + 300 * 100 + 100 * 10)
     # 28 → 24 → 12 → 8 → 4; 25·20 + 20 + 20·25·50 + 50 + 800·500 + 500 + 5,000 + 10
-    totals = cnnstat.analyze("zoo:lenet5_caffe").totals
+    totals = analyze("zoo:lenet5_caffe").totals
     macs = 24 * 24 * 20 * 25 + 8 * 8 * 50 * 20 * 25 + 800 * 500 + 500 * 10
     assert (totals.params, totals.macs) == (431_080, macs)
     assert macs == 2_293_000

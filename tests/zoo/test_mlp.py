@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-import cnnstat
 from cnnstat.zoo.mlp import ciresan_mlp, perceptron
+from tests.measured import analyze
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from cnnstat.zoo.mlp import ciresan_mlp, perceptron
     ],
 )
 def test_rows_of_ciresans_table_1(hidden, millions):
-    report = cnnstat.analyze(f"zoo:ciresan_mlp?hidden={hidden}")
+    report = analyze(f"zoo:ciresan_mlp?hidden={hidden}")
     # Cut off in each row: 12,115,010 is printed 12.11, and 3,269,510 as 3.26.
     assert report.totals.params // 10_000 == round(millions * 100)
     assert report.uncounted == ()
@@ -30,21 +30,21 @@ def test_the_largest_row_by_hand():
     # 29·29 = 841 inputs; a bias for each unit.
     sizes = [841, 2500, 2000, 1500, 1000, 500, 10]
     macs = sum(a * b for a, b in pairwise(sizes))
-    totals = cnnstat.analyze("zoo:ciresan_mlp").totals
+    totals = analyze("zoo:ciresan_mlp").totals
     assert totals.macs == macs == 12_107_500
     assert totals.params == macs + sum(sizes[1:]) == 12_115_010
 
 
 def test_perceptron_by_hand():
-    totals = cnnstat.analyze("zoo:perceptron").totals
+    totals = analyze("zoo:perceptron").totals
     assert totals.macs == 784 * 300 + 300 * 10 == 238_200
     assert totals.params == 238_200 + 300 + 10
     # 28×28-1000-10.
-    assert cnnstat.analyze("zoo:perceptron?hidden=1000").totals.macs == 794_000
+    assert analyze("zoo:perceptron?hidden=1000").totals.macs == 794_000
 
 
 def test_acoustic_model():
-    report = cnnstat.analyze("zoo:acoustic_dnn")
+    report = analyze("zoo:acoustic_dnn")
     # 26 frames of 40 filter banks, 8 layers of 2560, 14,000 states.
     macs = 1040 * 2560 + 7 * 2560 * 2560 + 2560 * 14_000
     assert report.totals.macs == macs == 84_377_600

@@ -2,11 +2,11 @@
 
 import pytest
 
-import cnnstat
+from tests.measured import analyze
 
 
 def totals(spec):
-    return cnnstat.analyze(spec).totals
+    return analyze(spec).totals
 
 
 def test_mnasnet_b1_is_timms_and_torchvisions():
@@ -18,7 +18,7 @@ def test_mnasnet_b1_is_timms_and_torchvisions():
 
 def test_mnasnet_a1_against_timm():
     pytest.importorskip("timm")
-    ours, theirs = (cnnstat.analyze(spec) for spec in ("zoo:mnasnet_a1", "timm:semnasnet_100"))
+    ours, theirs = (analyze(spec) for spec in ("zoo:mnasnet_a1", "timm:semnasnet_100"))
     assert (ours.totals.params, ours.totals.macs) == (theirs.totals.params, theirs.totals.macs)
     assert {kind: part.macs for kind, part in ours.kinds.items() if part.macs} == {
         kind: part.macs for kind, part in theirs.kinds.items() if part.macs
@@ -37,7 +37,7 @@ def test_published_cost():
 
 
 def test_rows_of_figure_7():
-    report = cnnstat.analyze("zoo:mnasnet_a1")
+    report = analyze("zoo:mnasnet_a1")
     # Channels, size and squeeze-and-excitation of the blocks of each stage.
     assert report.layer("separable").outputs[0] == (1, 16, 112, 112)
     rows = ((24, 56, 0), (40, 28, 3), (80, 14, 0), (112, 14, 2), (160, 7, 3), (320, 7, 0))

@@ -3,9 +3,9 @@
 import pytest
 from torch import nn
 
-import cnnstat
 from cnnstat.sources.base import resolve
 from cnnstat.sources.skeleton import build_skeleton
+from tests.measured import analyze
 
 
 def moving_statistics(name):
@@ -16,7 +16,7 @@ def moving_statistics(name):
 
 def test_large_against_timm():
     pytest.importorskip("timm")
-    ours, theirs = cnnstat.analyze("zoo:nasnet_a_large"), cnnstat.analyze("timm:nasnetalarge")
+    ours, theirs = analyze("zoo:nasnet_a_large"), analyze("timm:nasnetalarge")
     assert ours.totals.params == theirs.totals.params
     assert ours.totals.macs == theirs.totals.macs
     assert ours.kinds["depthwise"].macs == theirs.kinds["depthwise"].macs
@@ -24,7 +24,7 @@ def test_large_against_timm():
 
 
 def test_table_2():
-    totals = cnnstat.analyze("zoo:nasnet_a_large").totals
+    totals = analyze("zoo:nasnet_a_large").totals
     assert round(totals.macs / 1e9, 1) == 23.8
     # keras.io/api/applications: 88,949,818 parameters; the paper's 88.9 M (cut) are these.
     assert totals.params + moving_statistics("zoo:nasnet_a_large") == 88_949_818
@@ -32,7 +32,7 @@ def test_table_2():
 
 
 def test_table_3():
-    totals = cnnstat.analyze("zoo:nasnet_a_mobile").totals
+    totals = analyze("zoo:nasnet_a_mobile").totals
     assert round(totals.macs / 1e6) == 564
     assert round(totals.params / 1e6, 1) == 5.3
     assert totals.params == 5_289_978  # pytorchcv's nasnet_4a1056
@@ -49,7 +49,7 @@ def test_table_3():
     ],
 )
 def test_cells(name, sizes, filters):
-    report = cnnstat.analyze(f"zoo:{name}")
+    report = analyze(f"zoo:{name}")
     repeats = 4 if name == "nasnet_a_mobile" else 6
     assert report.layer("conv").outputs[0][2:] == (sizes[0], sizes[0])
     paths = ("stem0", "stem1", "stage2_reduction", "stage3_reduction")

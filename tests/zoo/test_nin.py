@@ -1,10 +1,10 @@
 """Lin et al. 2013; pytorchcv's network for CIFAR; the file in Caffe's Model Zoo."""
 
-import cnnstat
+from tests.measured import analyze
 
 
 def test_cifar10():
-    report = cnnstat.analyze("zoo:nin_cifar10")
+    report = analyze("zoo:nin_cifar10")
     # pytorchcv's nin_cifar10.
     assert report.totals.params == 966_986
     # 32, 16 and 8 wide: weights of the three blocks by hand.
@@ -18,7 +18,7 @@ def test_cifar10():
 
 
 def test_imagenet():
-    report = cnnstat.analyze("zoo:nin_imagenet")
+    report = analyze("zoo:nin_imagenet")
     # The Model Zoo's file: 29 MB of 2^20 bytes.
     assert round(report.totals.params * 4 / 2**20) == 29
     blocks = {

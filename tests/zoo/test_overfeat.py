@@ -2,7 +2,7 @@
 
 import pytest
 
-import cnnstat
+from tests.measured import analyze
 
 
 @pytest.mark.parametrize(
@@ -15,14 +15,14 @@ import cnnstat
     ],
 )
 def test_parameters(name, offset, millions):
-    report = cnnstat.analyze(f"zoo:{name}")
+    report = analyze(f"zoo:{name}")
     assert report.totals.params == offset + 1000
     assert report.totals.params // 10**6 == millions
     assert report.uncounted == ()
 
 
 def test_rows_of_table_1():
-    report = cnnstat.analyze("zoo:overfeat_fast")
+    report = analyze("zoo:overfeat_fast")
     sizes = {name: report.layer(name).inputs[0][2] for name in ["conv1", "conv2", "conv3"]}
     assert sizes == {"conv1": 231, "conv2": 28, "conv3": 12}
     assert report.layer("pool5").outputs[0] == (1, 1024, 6, 6)
@@ -34,7 +34,7 @@ def test_rows_of_table_1():
 
 
 def test_rows_of_table_3():
-    report = cnnstat.analyze("zoo:overfeat_accurate")
+    report = analyze("zoo:overfeat_accurate")
     sizes = {name: report.layer(name).inputs[0][2] for name in ["conv1", "conv2", "conv3"]}
     assert sizes == {"conv1": 221, "conv2": 36, "conv3": 15}
     assert report.layer("pool6").outputs[0] == (1, 1024, 5, 5)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-import cnnstat
 from cnnstat.errors import BuildError
 from cnnstat.zoo.resnet import ZeroPadding
+from tests.measured import analyze
 
 DEPTHS = (18, 34, 50, 101, 152)
 
@@ -16,7 +16,7 @@ PROJECTED = 64 * 128 * 28**2 + 128 * 256 * 14**2 + 256 * 512 * 7**2
 
 
 def totals(spec):
-    return cnnstat.analyze(spec, (1, 3, 224, 224)).totals
+    return analyze(spec, (1, 3, 224, 224)).totals
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_option_c_by_hand():
     [("plain34", (64, 128, 256, 512)), ("resnet50_v1", (256, 512, 1024, 2048))],
 )
 def test_output_sizes_of_table_1(name, channels):
-    report = cnnstat.analyze(f"zoo:{name}")
+    report = analyze(f"zoo:{name}")
     assert report.layer("conv1").outputs == ((1, 64, 112, 112),)
     stages = zip((2, 3, 4, 5), channels, (56, 28, 14, 7), strict=True)
     for stage, wide, size in stages:
@@ -117,7 +117,7 @@ def test_output_sizes_of_table_1(name, channels):
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_layers_are_as_many_as_the_name_says(depth):
-    report = cnnstat.analyze(f"zoo:resnet{depth}_v1?option=A")
+    report = analyze(f"zoo:resnet{depth}_v1?option=A")
     assert sum(layer.type in ("Conv2d", "Linear") for layer in report.layers) == depth
 
 
@@ -130,4 +130,4 @@ def test_layers_are_as_many_as_the_name_says(depth):
 )
 def test_a_wrong_argument(query, message):
     with pytest.raises(BuildError, match=message):
-        cnnstat.analyze(f"zoo:resnet18_v1?{query}")
+        analyze(f"zoo:resnet18_v1?{query}")

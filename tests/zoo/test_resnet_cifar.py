@@ -2,8 +2,8 @@
 
 import pytest
 
-import cnnstat
 from cnnstat.errors import BuildError
+from tests.measured import analyze
 
 # Depth: millions of parameters, and how many digits table 6 prints after the point.
 TABLE_6 = {
@@ -18,7 +18,7 @@ TABLE_6 = {
 
 @pytest.mark.parametrize("depth", TABLE_6)
 def test_table_6(depth):
-    report = cnnstat.analyze(f"zoo:resnet{depth}_cifar")
+    report = analyze(f"zoo:resnet{depth}_cifar")
     millions, digits = TABLE_6[depth]
     assert round(report.totals.params / 1e6, digits) == millions
 
@@ -38,13 +38,13 @@ def test_table_6(depth):
 
 def test_1202_layers_against_pytorchcv():
     # ../shared/published/imgclsmob.toml: ResNet-1202 with option B.
-    assert cnnstat.analyze("zoo:resnet1202_cifar?option=B").totals.params == 19_424_026
+    assert analyze("zoo:resnet1202_cifar?option=B").totals.params == 19_424_026
 
 
 @pytest.mark.parametrize("depth", (20, 110))
 def test_projections_of_option_b(depth):
-    zeros = cnnstat.analyze(f"zoo:resnet{depth}_cifar").totals
-    projections = cnnstat.analyze(f"zoo:resnet{depth}_cifar?option=B").totals
+    zeros = analyze(f"zoo:resnet{depth}_cifar").totals
+    projections = analyze(f"zoo:resnet{depth}_cifar?option=B").totals
     # 16·32 + 2·32 + 32·64 + 2·64
     assert projections.params - zeros.params == 2_752
     # 16·32 at 16² positions and 32·64 at 8²
@@ -53,11 +53,11 @@ def test_projections_of_option_b(depth):
 
 def test_map_sizes():
     # "output map size 32×32, 16×16, 8×8; # filters 16, 32, 64".
-    report = cnnstat.analyze("zoo:resnet20_cifar")
+    report = analyze("zoo:resnet20_cifar")
     for stage, channels, size in ((2, 16, 32), (3, 32, 16), (4, 64, 8)):
         assert report.layer(f"conv{stage}_x").outputs == ((1, channels, size, size),)
 
 
 def test_a_wrong_option():
     with pytest.raises(BuildError, match="option is 'C'; expected 'A', 'B'"):
-        cnnstat.analyze("zoo:resnet20_cifar?option=C")
+        analyze("zoo:resnet20_cifar?option=C")

@@ -2,8 +2,8 @@
 
 import pytest
 
-import cnnstat
 from cnnstat.errors import BuildError
+from tests.measured import analyze
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from cnnstat.errors import BuildError
     [("zoo:resnext?cardinality=1&width=64", 25.5, 4.1), ("zoo:resnext50_32x4d", 25.0, 4.2)],
 )
 def test_table_1(spec, millions, billions):
-    report = cnnstat.analyze(spec)
+    report = analyze(spec)
     assert round(report.totals.macs / 1e9, 1) == billions
     # Without the two parameters a channel of batch norm: with them ResNet-50 has 25.6 M.
     norms = report.kinds["normalisation"].params
@@ -20,8 +20,8 @@ def test_table_1(spec, millions, billions):
 
 def test_one_group_of_64_is_torchvisions_resnet50():
     ours, theirs = (
-        cnnstat.analyze("zoo:resnext?cardinality=1&width=64"),
-        cnnstat.analyze("resnet50"),
+        analyze("zoo:resnext?cardinality=1&width=64"),
+        analyze("resnet50"),
     )
     assert ours.totals == theirs.totals
 
@@ -32,7 +32,7 @@ def test_one_group_of_64_is_torchvisions_resnet50():
     [(1, 64, 64), (2, 40, 80), (4, 24, 96), (8, 14, 112), (32, 4, 128)],
 )
 def test_table_2(cardinality, width, grouped):
-    report = cnnstat.analyze(f"zoo:resnext?cardinality={cardinality}&width={width}")
+    report = analyze(f"zoo:resnext?cardinality={cardinality}&width={width}")
     conv = report.layer("layer1.1.conv2")
     assert conv.outputs == ((1, grouped, 56, 56),)
     # A block of conv2_x, as section 3.3 writes it: C·(256·d + 3·3·d·d + d·256) weights, "~70k".
@@ -45,14 +45,14 @@ def test_table_2(cardinality, width, grouped):
 def test_nasnet_table_2():
     # ../shared/published/nasnet_table2.toml: ResNeXt-101 (64×4d) at 320×320. Its 83.6 M parameters are
     # 83.5 M here and in torchvision.
-    totals = cnnstat.analyze("zoo:resnext101_64x4d", (1, 3, 320, 320)).totals
+    totals = analyze("zoo:resnext101_64x4d", (1, 3, 320, 320)).totals
     assert round(totals.macs / 1e9, 1) == 31.5
     assert totals.params == 83_455_272  # torchvision's meta["num_params"]
 
 
 def test_101_layers_of_32x4d_against_timm():
-    theirs = cnnstat.analyze("timm:resnext101_32x4d").totals
-    ours = cnnstat.analyze("zoo:resnext101_32x4d").totals
+    theirs = analyze("timm:resnext101_32x4d").totals
+    ours = analyze("zoo:resnext101_32x4d").totals
     assert (ours.params, ours.macs) == (theirs.params, theirs.macs)
 
 
@@ -66,4 +66,4 @@ def test_101_layers_of_32x4d_against_timm():
 )
 def test_a_wrong_argument(query, message):
     with pytest.raises(BuildError, match=message):
-        cnnstat.analyze(f"zoo:resnext?{query}")
+        analyze(f"zoo:resnext?{query}")

@@ -2,8 +2,8 @@
 
 import pytest
 
-import cnnstat
 from cnnstat.zoo.rnn import lstm_classifier
+from tests.measured import analyze
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from cnnstat.zoo.rnn import lstm_classifier
     [("rnn_classifier", 1, 128), ("rnn_classifier", 1, 64), ("lstm_classifier", 4, 128)],
 )
 def test_cost_by_hand(name, gates, hidden):
-    report = cnnstat.analyze(f"zoo:{name}?hidden={hidden}")
+    report = analyze(f"zoo:{name}?hidden={hidden}")
     # A step: each gate takes 28 pixels and the state to the state.
     step = gates * hidden * (28 + hidden)
     assert report.totals.macs == 28 * step + hidden * 10

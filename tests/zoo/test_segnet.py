@@ -1,17 +1,17 @@
 """Badrinarayanan et al. 2015; Paszke et al. 2016 (hardware requirements); torchvision's VGG-16."""
 
-import cnnstat
+from tests.measured import analyze
 
 
 def test_the_encoder_is_vgg16():
-    ours = cnnstat.analyze("zoo:segnet", (1, 3, 224, 224))
-    vgg = cnnstat.analyze("tv:vgg16_bn", (1, 3, 224, 224))
+    ours = analyze("zoo:segnet", (1, 3, 224, 224))
+    vgg = analyze("tv:vgg16_bn", (1, 3, 224, 224))
     assert ours.subtree("encoder").macs == vgg.subtree("features").macs
     assert ours.subtree("encoder").params == vgg.subtree("features").params
 
 
 def test_the_decoder_doubles_what_was_halved():
-    report = cnnstat.analyze("zoo:segnet")
+    report = analyze("zoo:segnet")
     # 360 is halved five times with a remainder, and comes back.
     sizes = [(22, 40), (45, 80), (90, 160), (180, 320), (360, 640)]
     for stage, size in enumerate(sizes):
@@ -21,7 +21,7 @@ def test_the_decoder_doubles_what_was_halved():
 
 
 def test_published_cost():
-    report = cnnstat.analyze("zoo:segnet")
+    report = analyze("zoo:segnet")
     totals = report.totals
     assert totals.params == 29_453_971  # pytorchcv's segnet_cityscapes
     # ENet's table: 29.46 M, from 21 classes on (577 parameters each), and 56.2 MB with 16 bits each.

@@ -2,8 +2,8 @@
 
 import pytest
 
-import cnnstat
 from cnnstat.errors import BuildError
+from tests.measured import analyze
 
 # Blocks of conv2_x to conv5_x, and channels and size of their outputs.
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -42,7 +42,7 @@ def weights(depth, reduction=16):
 
 
 def totals(spec, size=224):
-    return cnnstat.analyze(spec, (1, 3, size, size)).totals
+    return analyze(spec, (1, 3, size, size)).totals
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_senet154_in_nasnet_table_2():
 
 
 def test_senet154_by_the_appendix():
-    report = cnnstat.analyze("zoo:senet154")
+    report = analyze("zoo:senet154")
     # 64×4d doubles the channels of 32×4d; the first convolution of a bottleneck has half of them.
     block = report.layer("conv2_x.block1.body.conv1"), report.layer("conv2_x.block1.body.conv2")
     assert [layer.outputs[0][1] for layer in block] == [128, 256]
@@ -148,6 +148,6 @@ def test_reduction(reduction):
 
 def test_a_wrong_reduction():
     with pytest.raises(BuildError, match="reduction is 512; expected at most 256"):
-        cnnstat.analyze("zoo:se_resnet50?reduction=512")
+        analyze("zoo:se_resnet50?reduction=512")
     with pytest.raises(BuildError, match="reduction is 0; expected a whole number"):
-        cnnstat.analyze("zoo:se_resnet50?reduction=0")
+        analyze("zoo:se_resnet50?reduction=0")

@@ -2,13 +2,13 @@
 
 import pytest
 
-import cnnstat
 from cnnstat.errors import BuildError
 from cnnstat.sources.base import resolve
+from tests.measured import analyze
 
 
 def analyzed(groups, width=1.0, se=False):
-    return cnnstat.analyze(f"zoo:shufflenet_v1?groups={groups}&width={width}&se={se}")
+    return analyze(f"zoo:shufflenet_v1?groups={groups}&width={width}&se={se}")
 
 
 def convolutions(report):

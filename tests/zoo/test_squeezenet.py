@@ -2,9 +2,9 @@
 
 import pytest
 
-import cnnstat
 from cnnstat.errors import BuildError
 from cnnstat.sources.base import resolve
+from tests.measured import analyze
 
 # Table 1: parameters before pruning, and size and channels of the output.
 TABLE_1 = {
@@ -26,7 +26,7 @@ TOTAL = 1_248_424
 
 @pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet_simple_bypass"])
 def test_rows_of_table_1(name):
-    report = cnnstat.analyze(f"zoo:{name}")
+    report = analyze(f"zoo:{name}")
     paths = list(TABLE_1)
     if name == "squeezenet1_0":
         paths = [f"features.{number}" for number in TORCHVISION] + ["classifier.1"]
@@ -37,7 +37,7 @@ def test_rows_of_table_1(name):
 
 
 def test_published_cost():
-    totals = cnnstat.analyze("zoo:squeezenet1_0").totals
+    totals = analyze("zoo:squeezenet1_0").totals
     # Table 2: 4.8 MB, that is MiB. ShuffleNet's table 6: 833; MobileNet's table 9 prints twice that, 1700.
     assert round(totals.param_bytes / 2**20, 1) == 4.8
     assert round(totals.macs / 1e6) == 833
@@ -45,7 +45,7 @@ def test_published_cost():
 
 
 def test_1_1_has_torchvisions_published_numbers():
-    totals = cnnstat.analyze("zoo:squeezenet1_1").totals
+    totals = analyze("zoo:squeezenet1_1").totals
     # num_params and _ops of SqueezeNet1_1_Weights.
     assert totals.params == 1_235_496
     assert round(totals.macs / 1e9, 3) == 0.349
@@ -53,8 +53,7 @@ def test_1_1_has_torchvisions_published_numbers():
 
 def test_simple_bypass_is_free():
     plain, bypass = (
-        cnnstat.analyze(f"zoo:{name}").totals
-        for name in ("squeezenet1_0", "squeezenet_simple_bypass")
+        analyze(f"zoo:{name}").totals for name in ("squeezenet1_0", "squeezenet_simple_bypass")
     )
     # Table 3: 4.8 MB both. The additions: one for each output of fire 3, 5, 7 and 9.
     assert (bypass.params, bypass.macs) == (plain.params, plain.macs)
@@ -63,11 +62,11 @@ def test_simple_bypass_is_free():
 
 
 def test_complex_bypass_by_hand():
-    totals = cnnstat.analyze("zoo:squeezenet_complex_bypass").totals
+    totals = analyze("zoo:squeezenet_complex_bypass").totals
     # A 1×1 convolution with bias around fire 2, 4, 6 and 8: inputs, outputs, size of the map.
     bypasses = ((96, 128, 55), (128, 256, 55), (256, 384, 27), (384, 512, 27))
     assert totals.params == TOTAL + sum(c * d + d for c, d, _ in bypasses) == 1_589_672
-    plain = cnnstat.analyze("zoo:squeezenet1_0").totals
+    plain = analyze("zoo:squeezenet1_0").totals
     assert totals.macs == plain.macs + sum(c * d * size**2 for c, d, size in bypasses)
     # Table 3 prints 7.7 MB.
     assert round(totals.param_bytes / 2**20, 1) == 6.1

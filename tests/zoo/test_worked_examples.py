@@ -2,11 +2,11 @@
 
 import pytest
 
-import cnnstat
+from tests.measured import analyze
 
 
 def totals(spec, shape=None):
-    found = cnnstat.analyze(f"zoo:{spec}", shape).totals
+    found = analyze(f"zoo:{spec}", shape).totals
     return found.macs, found.params
 
 

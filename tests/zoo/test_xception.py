@@ -2,23 +2,23 @@
 
 import torch
 
-import cnnstat
 from cnnstat.sources.base import resolve
+from tests.measured import analyze
 
 
 def test_table_3():
-    assert cnnstat.analyze("zoo:xception").totals.params == 22_855_952
+    assert analyze("zoo:xception").totals.params == 22_855_952
 
 
 def test_keras():
     # ../shared/published/keras_applications.toml: the moving statistics of batch norm count too.
-    report = cnnstat.analyze("zoo:xception")
+    report = analyze("zoo:xception")
     assert report.totals.params + report.kinds["normalisation"].params == 22_910_480
 
 
 def test_against_timm():
-    theirs = cnnstat.analyze("timm:legacy_xception", (1, 3, 299, 299))
-    ours = cnnstat.analyze("zoo:xception")
+    theirs = analyze("timm:legacy_xception", (1, 3, 299, 299))
+    ours = analyze("zoo:xception")
     assert ours.totals == theirs.totals
     # A container more or less, but the same work of every kind.
     for kind in theirs.kinds.keys() - {"container"}:
@@ -28,13 +28,13 @@ def test_against_timm():
 def test_nasnet_table_2():
     # ../shared/published/nasnet_table2.toml: 8.38 G, with one for each output of a batch norm, whose scale
     # and shift are two operations.
-    report = cnnstat.analyze("zoo:xception")
+    report = analyze("zoo:xception")
     assert round((report.totals.macs + report.kinds["normalisation"].flops / 2) / 1e9, 2) == 8.38
     assert round(report.totals.macs / 1e9, 2) == 8.36
 
 
 def test_sizes_of_figure_5():
-    report = cnnstat.analyze("zoo:xception")
+    report = analyze("zoo:xception")
     assert report.layer("entry_flow").outputs == ((1, 728, 19, 19),)
     assert report.layer("middle_flow").outputs == ((1, 728, 19, 19),)
     assert report.layer("exit_flow").outputs == ((1, 2048, 10, 10),)
