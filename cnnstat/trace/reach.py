@@ -32,7 +32,11 @@ from cnnstat.trace.snapshot import (
 )
 
 _MOST = 50_000
-"""Objects that are looked at: beyond, they are data and no state."""
+"""Objects of a module's own that are looked at: beyond, they are data and no state."""
+_MOST_AROUND = 10_000
+"""The same of the names around its code."""
+_DATA = 1_000
+"""Items from which a container is data: what is in it is not looked at."""
 
 _PLAIN = frozenset(
     {
@@ -62,7 +66,7 @@ class Reach:
         self._kinds = _Kinds()
         cells = root.__closure__ or () if type(root) is types.FunctionType else ()
         with torch.no_grad():
-            self._walk_state([root, *map(cell_value, cells)])
+            self._walk_state([root, *map(cell_value, cells), *_held(root)])
             self._walk_code()
 
     @torch.no_grad()
@@ -116,7 +120,8 @@ class Reach:
         bases = [base for kind in classes for base in kind.__mro__]
         self._bases = set(map(id, bases))
         pending = deque((value, 0) for value in (*self._code.values(), *bases))
-        while pending and len(self._seen) < _MOST:
+        most = len(self._seen) + _MOST_AROUND
+        while pending and len(self._seen) < most:
             value, home = pending.popleft()
             kind = type(value)
             if kind in _PLAIN or id(value) in self._seen:
@@ -137,7 +142,11 @@ class Reach:
             yield from ((part, 0) for part in (value.fget, value.fset, value.fdel))
         elif kind in _WRAPPERS:
             yield value.__wrapped__, 0
-        elif self._kinds[kind].state and (not _CONTAINERS.isdisjoint(mro) or _is_users_class(kind)):
+        elif (
+            self._kinds[kind].state
+            and not self._kinds[kind].is_data(value)
+            and (not _CONTAINERS.isdisjoint(mro) or _is_users_class(kind))
+        ):
             self._remember(value, home)
             yield kind, 0
             children: list[Any] = []
@@ -194,6 +203,13 @@ class Reach:
 _WRAPPERS = frozenset({staticmethod, classmethod, type(lru_cache(len))})
 
 
+def _held(root: Any) -> Iterator[Any]:
+    """The modules and tensors of a network, of which no number is too large to be looked at."""
+    if nn.Module in type(root).__mro__:
+        for module in root.modules():
+            yield from (*module._parameters.values(), *module._buffers.values(), module)
+
+
 class _Kinds(dict[type, "_Kind"]):
     """What is known of each class, found out once."""
 
@@ -210,14 +226,18 @@ class _Kind:
         self.state = _has_state(kind)
         self.makers = makers_of(kind)
         bases = [base for base in _ITERATED if base in kind.__mro__]
-        self._items = bases[0] if bases else None
+        self._items: Any = bases[0] if bases else None
         self._named = bool(kind.__dictoffset__)
         self._slots = slots_of(kind)
         self._parts = _PARTS.get(kind, ())
 
+    def is_data(self, value: Any) -> bool:
+        """Whether it is a container of more than a model's own code puts into one."""
+        return self._items is not None and self._items.__len__(value) > _DATA
+
     def children(self, value: Any, into: list[Any]) -> None:
         """Add what an object refers to, and may change through it."""
-        if self._items is not None:
+        if self._items is not None and not self.is_data(value):
             into += _ITERATED[self._items](value)
         if self._named and (held := attributes_of(value)):
             into += [v for v in held.values() if type(v) not in _PLAIN and not is_empty(v)]

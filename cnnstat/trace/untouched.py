@@ -85,6 +85,8 @@ def _take_out(reach: Reach, recorders: list[Recorder]) -> tuple[str, ...]:
     )  # modules that refer to themselves; who is still alive is of the next generation now
     young = [value for value in gc.get_objects(generation=1) if id(value) in new]
     left = [value for value in young if _is_left(value, recorders, alone)]
+    if not left:
+        return ()
     owned = _owners(left, young)
     stuck: list[str] = []
     for holder in gc.get_referrers(*owned.values()):

@@ -187,3 +187,18 @@ def test_the_users_own_hooks_stay() -> None:
     assert calls == [1]  # it belongs to the model, so it ran, once
     assert_same(before, snapshot(model))
     handle.remove()
+
+
+def test_however_many_modules_and_values_there_are() -> None:
+    model = Busy()
+    model.many = nn.ModuleList(nn.Identity() for _ in range(3000))
+    model.data = [[number] for number in range(100_000)]
+    model.lock = threading.Lock()  # so that the model itself runs
+
+    def note(module: nn.Module, args: Any, output: Any) -> None:
+        model.many[2999].seen = model.many[0].seen = True
+
+    model.register_forward_hook(note)
+    before = snapshot(model)
+    cnnstat.analyze(model, (2, 3, 8, 8))
+    assert_same(before, snapshot(model))
