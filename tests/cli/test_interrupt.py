@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import start
+from tests.processes import finish
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and named pipes")
 
@@ -25,6 +26,11 @@ class Net(nn.Module):
             time.sleep(60)
             held.write(b", not ended")
 """
+
+
+def default() -> None:
+    """A shell that starts the tests in the background has them ignore Ctrl-C, and all that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(
@@ -44,11 +50,13 @@ def test_ctrl_c_while_a_model_runs(
     Path("net.py").write_text(NET)
     os.mkfifo("running")
     command, *options = args
-    process = start(command, "net.py:Net", "-i", "1x3", *options, "-o", "r.json")
+    process = start(
+        command, "net.py:Net", "-i", "1x3", *options, "-o", "r.json", preexec_fn=default
+    )
     with Path("running").open("rb") as running:  # which waits until forward runs
         assert running.read(7) == b"running"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=300)
+        out, err = finish(process)
         assert running.read() == b""
     assert (process.returncode, out, err) == (130, b"", b"cnnstat: error: interrupted\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.py", "running"]
@@ -57,10 +65,10 @@ def test_ctrl_c_while_a_model_runs(
 def test_ctrl_c_while_a_report_is_read(tmp_path: Path) -> None:
     fifo = tmp_path / "report.json"
     os.mkfifo(fifo)
-    process = start("summary", fifo, "-o", tmp_path / "r.md")
+    process = start("summary", fifo, "-o", tmp_path / "r.md", preexec_fn=default)
     with fifo.open("wb"):  # which waits until the other side reads
         process.send_signal(signal.SIGINT)
         # Not closed before it has ended: what it waits for never comes.
-        out, err = process.communicate(timeout=300)
+        out, err = finish(process)
     assert (process.returncode, out, err) == (130, b"", b"cnnstat: error: interrupted\n")
     assert list(tmp_path.iterdir()) == [fifo]
