@@ -7,6 +7,7 @@ out, but for the file in which a class of the module stands.
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
 from collections import OrderedDict, deque
@@ -64,6 +65,7 @@ class Reach:
         self._homes: dict[int, int] = {}
         self._code: dict[int, Any] = {}
         self._kinds = _Kinds()
+        self._caches: list[Any] = []
         cells = root.__closure__ or () if type(root) is types.FunctionType else ()
         with torch.no_grad():
             self._walk_state([root, *map(cell_value, cells), *_held(root)])
@@ -82,6 +84,20 @@ class Reach:
     def knows(self, holder: Any) -> bool:
         """Whether an object was there when this was made."""
         return id(holder) in self._seen or id(holder) in self._homes
+
+    def holders(self) -> Iterator[tuple[Any, list[Any]]]:
+        """What is around the module's code and may hold something, and what it holds now."""
+        for owner in self._caches:
+            parts = gc.get_referents(owner)
+            table = [value for part in parts if type(part) is dict for value in part.values()]
+            yield owner, [*parts, *table]
+        for records in list(self._around.values()):
+            for owner in [record.owner for record in records]:
+                if type in type(owner).__mro__:
+                    yield owner, list(type.__getattribute__(owner, "__dict__").values())
+                else:
+                    held = attributes_of(owner)
+                    yield owner, [*gc.get_referents(owner), *(held or {}).values()]
 
     def restore_around(self, holder: Any) -> bool:
         """Put back what stands beside `holder` in its file, class, object or closure.
@@ -141,6 +157,7 @@ class Reach:
         elif kind is property:
             yield from ((part, 0) for part in (value.fget, value.fset, value.fdel))
         elif kind in _WRAPPERS:
+            self._caches.append(value)
             yield value.__wrapped__, 0
         elif (
             self._kinds[kind].state

@@ -13,6 +13,7 @@ import gc
 import threading
 import traceback
 import types
+import weakref
 from collections import deque
 from typing import Any
 
@@ -72,21 +73,31 @@ def _with_causes(pending: list[BaseException | None]) -> list[BaseException]:
 
 def _take_out(reach: Reach, recorders: list[Recorder]) -> tuple[str, ...]:
     """Take what is left of the pass out of what was there before; who could not let go of it."""
-    alone = (
-        threading.active_count() == 1
-    )  # otherwise another thread may be making tensors of its own
+    # Where other threads run, new tensors may be theirs.
+    alone = threading.active_count() == 1
     young = gc.get_objects(generation=0)
     if not any(_is_left(value, recorders, alone) for value in young):
         return ()
     new = {id(value) for value in young if not reach.knows(value)}
     del young
-    gc.collect(
-        0
-    )  # modules that refer to themselves; who is still alive is of the next generation now
+    gc.collect(0)  # modules that refer to themselves; the living are of the next generation now
     young = [value for value in gc.get_objects(generation=1) if id(value) in new]
     left = [value for value in young if _is_left(value, recorders, alone)]
-    if not left:
-        return ()
+    owned = _owners(left, young)
+    # Who is known first: to look for the others through all objects of the process takes a while.
+    for holder, held in reach.holders():
+        if any(id(value) in owned for value in held):
+            _release(holder, owned, reach)
+        del held
+    alive = list(map(weakref.ref, left))
+    del left, owned, young
+    left = [value for value in (ref() for ref in alive) if value is not None]
+    return _search(left, new, reach) if left else ()
+
+
+def _search(left: list[Any], new: set[int], reach: Reach) -> tuple[str, ...]:
+    """Look for who else holds what is left; who could not let go of it."""
+    young = [value for value in gc.get_objects(generation=1) if id(value) in new]
     owned = _owners(left, young)
     stuck: list[str] = []
     for holder in gc.get_referrers(*owned.values()):
