@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import functools
 import gc
+import sys
 import threading
 import traceback
 import types
 import weakref
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -52,12 +54,11 @@ class Untouched:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        for kept in _with_causes([*self.errors, error]):
-            traceback.clear_frames(kept.__traceback__)
+        dead = _release_errors(_with_causes([*self.errors, error]))
         reach, recorders = self._reach, self.recorders
         del self._reach, self.recorders, self.errors
         reach.restore()
-        self.left = _take_out(reach, recorders)
+        self.left = _take_out(reach, recorders, dead)
         self._pause.__exit__(None, None, None)
 
 
@@ -71,8 +72,31 @@ def _with_causes(pending: list[BaseException | None]) -> list[BaseException]:
     return list(found.values())
 
 
-def _take_out(reach: Reach, recorders: list[Recorder]) -> tuple[str, ...]:
-    """Take what is left of the pass out of what was there before; who could not let go of it."""
+def _release_errors(errors: list[BaseException]) -> list[types.CellType]:
+    """Let go of the variables of what raised; those of functions that only their frames hold on to."""
+    frames: dict[int, types.FrameType] = {}
+    for error in errors:
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, AttributeError):  # it has the object for the sake of a suggestion
+            error.name = error.obj = None
+        frames.update((id(frame), frame) for frame, _ in traceback.walk_tb(error.__traceback__))
+    functions = [f for f in gc.get_referents(*frames.values()) if type(f) is types.FunctionType]
+    ours = sys.getrefcount(object()) + 1  # `function`, beside what `functions` holds
+    return [
+        cell
+        for function in functions
+        if sys.getrefcount(function) - ours == 2 * functions.count(function)
+        for cell in function.__closure__ or ()
+    ]
+
+
+def _take_out(
+    reach: Reach, recorders: list[Recorder], dead: list[types.CellType]
+) -> tuple[str, ...]:
+    """Take what is left of the pass out of what was there before; who could not let go of it.
+
+    `dead` are variables of functions that nobody can call any more.
+    """
     # Where other threads run, new tensors may be theirs.
     alone = threading.active_count() == 1
     young = gc.get_objects(generation=0)
@@ -80,6 +104,10 @@ def _take_out(reach: Reach, recorders: list[Recorder]) -> tuple[str, ...]:
         return ()
     new = {id(value) for value in young if not reach.knows(value)}
     del young
+    for cell in dead:
+        if id(cell) in new:  # it may be shared with a function that was there before
+            with suppress(ValueError):  # it is empty
+                del cell.cell_contents
     gc.collect(0)  # modules that refer to themselves; the living are of the next generation now
     young = [value for value in gc.get_objects(generation=1) if id(value) in new]
     left = [value for value in young if _is_left(value, recorders, alone)]

@@ -102,6 +102,43 @@ def test_a_forward_that_raises_leaves_nothing_either() -> None:
     assert not TABLES
 
 
+class Plain(nn.Linear):
+    def forward(self, x: torch.Tensor, fail: bool = False) -> torch.Tensor:
+        if fail:
+            raise ValueError("as asked")
+        return super().forward(x)
+
+
+def test_who_keeps_nothing_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among all objects of the process, which takes seconds where there are many of them."""
+    module = Plain(8, 4)
+    monkeypatch.setattr("gc.get_referrers", None)
+    assert cnnstat.analyze(module, {"x": (4, 8)}).totals.macs == 4 * 8 * 4
+    with pytest.raises(TraceError, match="as asked"):
+        cnnstat.analyze(module, {"x": (4, 8), "fail": True})
+
+
+@functools.cache
+def kernel(n: int) -> Any:
+    def times(x: torch.Tensor) -> torch.Tensor:
+        if x.is_meta:
+            raise NotImplementedError("not on the meta device")
+        return x * n
+
+    return times
+
+
+class Kernel(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return kernel(3)(x)
+
+
+def test_a_function_that_raised_and_is_kept_can_be_called_again() -> None:
+    assert cnnstat.analyze(Kernel(), (2, 2)).totals.flops == 4
+    assert Kernel()(torch.ones(2, 2)).tolist() == [[3, 3], [3, 3]]
+    kernel.cache_clear()
+
+
 def test_another_threads_own_tensors_stay() -> None:
     """Real tensors that the pass did not make are nobody's leftovers, when more than one thread runs."""
     import threading

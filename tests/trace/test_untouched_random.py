@@ -7,6 +7,7 @@ module. Then the module runs beside one that was made alike and never analysed.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import itertools
 import random
@@ -36,6 +37,15 @@ OPERATIONS: dict[str, Callable[[nn.Module, Any], Any]] = {
 }
 WAYS = list(itertools.product(OPERATIONS, (False, True)))
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fresh_heap() -> Iterator[None]:
+    """Nothing that earlier tests have left is looked through for what a pass has left, once a module."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -121,9 +131,9 @@ def state(value: Any, seen: dict[int, Any]) -> Any:
     elif kind.__module__ == "numpy":
         found.append(value.tobytes() if kind.__name__ == "ndarray" else repr(value))
     elif random.Random in mro and random.SystemRandom not in mro:
-        found.append(value.getstate())
+        found.append(repr(value.getstate()))
     elif kind is torch.Generator:
-        found.append(value.get_state().tolist())
+        found.append(value.get_state().numpy().tobytes())
     elif kind is types.FunctionType:
         cells = list(map(cell_value, value.__closure__ or ()))
         found += [state(part, seen) for part in (*cells, value.__defaults__, value.__dict__)]
@@ -203,9 +213,9 @@ def everything(module: nn.Module, file: types.ModuleType) -> Any:
     return [
         state(module, seen),
         own,
-        torch.get_rng_state().tolist(),
-        random.getstate(),
-        numpy.random.get_state()[1].tolist(),
+        torch.get_rng_state().numpy().tobytes(),
+        repr(random.getstate()),
+        numpy.random.get_state()[1].tobytes(),
         torch.is_grad_enabled(),
         torch._C._len_torch_dispatch_stack(),
     ]
