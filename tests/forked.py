@@ -18,6 +18,7 @@ import tempfile
 import textwrap
 import traceback
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -119,6 +120,7 @@ def _import_all() -> None:
     """What a command may need."""
     import pytest  # noqa: F401
 
+    import cnnstat.children
     import cnnstat.cli.app
     import cnnstat.fitting  # noqa: F401
     from cnnstat.sources.torchvision_operators import importable_torchvision
@@ -142,6 +144,8 @@ def _become(
     # An installed command does not find modules of the folder that it is started in; `python -m` does.
     sys.path[:1] = [] if command[0] == "cnnstat" else [folder]
     sys.argv = ["", *command[1:]]
+    if "cnnstat.children.calling" in sys.modules:
+        sys.modules["cnnstat.children.calling"]._python = _forked_again  # type: ignore[attr-defined]
     code: Any = 0
     try:
         if command[0].endswith(".py"):
@@ -156,6 +160,21 @@ def _become(
     sys.stdout.flush()
     # Not by taking torch apart, which takes longer than most of what is run here.
     os._exit(int(code))
+
+
+def _forked_again(name: str, **streams: Any) -> subprocess.Popen[bytes]:
+    """In the place of an interpreter that the command starts, which would import torch: a fork of it."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    # Popen connects the streams, and calls this in the child instead of starting a program.
+    return subprocess.Popen(
+        [sys.executable], preexec_fn=partial(_serve_again, name), start_new_session=True, **streams
+    )
+
+
+def _serve_again(name: str) -> None:
+    os.closerange(3, 1024)  # among them what Popen waits for
+    getattr(sys.modules["cnnstat.children.server"], name)()
 
 
 if __name__ == "__main__":
