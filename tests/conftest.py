@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from tests import forked
 
 # Before torch is imported: the workers share the cores, and more threads in each only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# All objects of the process are looked through ten times more seldom: torch and what tests keep stay anyway.
+gc.set_threshold(700, 10, 100)
 
 # Hypothesis fails an example that takes 0.2 s, and one that is slow to make, except where CI is set.
 hypothesis.settings.register_profile(
