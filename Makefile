@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all test-avx2 check format lint types imports bench clean
+.PHONY: demo test test-all test-libraries test-avx2 check format lint types imports bench clean
 
 demo: $(VENV)/.run
 	$(BIN)/cnnstat summary resnet50
@@ -15,6 +15,13 @@ test: $(VENV)/.dev
 # Every model of torchvision and timm, memory against real runs; about half an hour on two cores.
 test-all: $(VENV)/.dev
 	$(BIN)/pytest -n 2 --dist worksteal -m "slow or not slow"
+
+# Networks of other libraries beside torch's counter, in an environment of their own; two minutes.
+test-libraries: $(VENV)/.dev
+	$(PYTHON) -m venv --clear $(VENV)-libraries
+	$(VENV)-libraries/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)-libraries/bin/python -m pip install --quiet -c constraints.txt -e . --group libraries
+	$(VENV)-libraries/bin/pytest -m slow tests/test_other_libraries.py
 
 # What depends on the processor's instructions, as on a processor without AVX-512; a minute on two cores.
 test-avx2: $(VENV)/.dev
@@ -51,4 +58,4 @@ $(VENV)/.dev: $(VENV)/.run
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-libraries build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

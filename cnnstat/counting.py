@@ -151,10 +151,10 @@ def _work(
 class _Share:
     """What one layer's own operations come to."""
 
-    calls: defaultdict[tuple[str, str], list[tuple[OpCall, Work]]] = field(
+    calls: defaultdict[tuple[str, str, bool], list[tuple[OpCall, Work]]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    """Its operations by the rule and the kind they are counted under."""
+    """Its operations by the rule and the kind they are counted under, those on complex numbers apart."""
     by_kind: defaultdict[str, list[Work]] = field(default_factory=lambda: defaultdict(list))
     """Forward work by the operations' own kind, also inside a group."""
     heaviest: OpCall | None = None
@@ -165,10 +165,10 @@ class _Share:
         """Take in one operation."""
         rule = rule_for(call.op)
         if rule is None:
-            self.calls[DATA_MOVEMENT, kind].append((call, work))
+            self.calls[DATA_MOVEMENT, kind, False].append((call, work))
             return
         counted_as = SQUEEZE_EXCITATION if block else kind
-        self.calls[rule.name_of(call), counted_as].append((call, work))
+        self.calls[rule.name_of(call), counted_as, call.is_complex].append((call, work))
         if call.phase == "backward":
             return
         self.by_kind[kind].append(work)
@@ -187,7 +187,7 @@ class _Share:
                 written=sum(call.outputs[0].numel for call, _ in calls if call.outputs),
                 ops=() if rule == DATA_MOVEMENT else tuple(call for call, _ in calls),
             )
-            for (rule, kind), calls in self.calls.items()
+            for (rule, kind, _), calls in self.calls.items()
         )
 
 

@@ -36,6 +36,11 @@ class TensorSpec:
         """Bytes of the elements (a view counts its own elements, not its storage)."""
         return self.numel * self.itemsize
 
+    @property
+    def is_complex(self) -> bool:
+        """Whether the elements are complex numbers: two real ones each, counted once."""
+        return self.dtype.startswith("complex")
+
 
 def tensors_in(value: Any) -> Iterator[TensorSpec]:
     """Every `TensorSpec` in an argument: alone, or in a tuple of them."""
@@ -88,6 +93,11 @@ class OpCall:
     def output(self) -> TensorSpec:
         """The first output. Raises `IndexError` where there is none."""
         return self.outputs[0]
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether complex numbers come in or out."""
+        return any(spec.is_complex for spec in (*self.inputs, *self.outputs))
 
 
 @dataclass(frozen=True, slots=True)

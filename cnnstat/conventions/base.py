@@ -44,17 +44,20 @@ class Weights:
     without its operations, or they have arguments that the tool would not take, the weights above
     stand in."""
 
-    def of(self, tally: Tally) -> int:
-        """The worth of `tally`."""
+    def of(self, tally: Tally, blind: bool) -> int:
+        """The worth of `tally`; `blind`: to whom a complex number is one as any other."""
         if self.call is not None and tally.ops:
             try:
                 return sum(map(self.call, tally.ops))
             except _UNFIT:
                 pass
         work = tally.work
+        macs, adds = work.macs, work.adds
+        if blind and tally.ops and tally.ops[0].is_complex:
+            macs, adds = macs // 4, adds // 2
         return (
-            self.macs * work.macs
-            + self.adds * work.adds
+            self.macs * macs
+            + self.adds * adds
             + self.compares * work.compares
             + self.read * tally.read
             + self.written * tally.written
@@ -216,7 +219,9 @@ class Convention:
         """What this convention counts for one layer, the whole batch; `leaf`: it has no children."""
         total = self.cells.of(layer) if self.cells is not None else None
         if total is None:
-            total = sum(weights.of(tally) for weights, tally in self._weighted(layer))
+            total = sum(
+                weights.of(tally, bool(self.tool)) for weights, tally in self._weighted(layer)
+            )
         return total + (self._of_parameters(layer) if self.parameters and leaf else 0)
 
     def settle(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

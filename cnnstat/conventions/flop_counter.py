@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnnstat.conventions.base import Convention, Remark, Weights
 from cnnstat.conventions.remarks import ATTENTION, BACKWARD, MHA
-from cnnstat.conventions.words import TWO, by_ops, of_rules
+from cnnstat.conventions.words import TWO, by_ops, of_rules, real_convolutions
 from cnnstat.record import OpCall
 from cnnstat.report import Layer
 
@@ -30,7 +30,8 @@ CONVENTION = Convention(
     misses="the number of tensors on meta; elsewhere it prints less where it has no formula for "
     "the kernel that runs",
     rules={
-        **of_rules("convolution linear attention recurrent convolution_backward", TWO),
+        **of_rules("linear attention recurrent convolution_backward", TWO),
+        "convolution": Weights(macs=2, call=lambda call: 2 * real_convolutions(call)),
         **of_rules("matmul addmm", Weights(macs=2, call=_product)),
     },
     remarks=(

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from cnnstat.conventions.base import Convention, Remark, Weights
 from cnnstat.conventions.remarks import ATTENTION, BACKWARD, MHA
-from cnnstat.conventions.words import MAC, READ, READ_TWICE, by_ops, of_rules, product
+from cnnstat.conventions.words import (
+    MAC,
+    READ,
+    READ_TWICE,
+    by_ops,
+    of_rules,
+    product,
+    real_convolutions,
+)
 from cnnstat.record import OpCall
-from cnnstat.shapes import conv_macs, is_transposed
 
 
 def _convolution(call: OpCall) -> int:
     """fvcore has no handle for a convolution whose padding is a word."""
     if isinstance(call.get("padding"), str):
         return 0
-    x, weight = call.inputs[:2]
-    return conv_macs(x.shape, weight.shape, call.output.shape, is_transposed(call))
+    return real_convolutions(call)
 
 
 def _addmm(call: OpCall) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from cnnstat.conventions.base import Rules, Weights
 from cnnstat.record import OpCall
+from cnnstat.shapes import conv_macs, is_transposed
 
 
 def of_rules(names: str, what: Weights, variants: str = "") -> Rules:
@@ -56,6 +57,13 @@ def product(*ops: str) -> Callable[[OpCall], int]:
         return call.inputs[0].numel * call.inputs[1].shape[-1]
 
     return count
+
+
+def real_convolutions(call: OpCall) -> int:
+    """MACs of a convolution for who sees what torch runs: of complex numbers three real ones."""
+    x, weight = call.inputs[:2]
+    macs = conv_macs(x.shape, weight.shape, call.output.shape, is_transposed(call))
+    return 3 * macs if call.is_complex else macs
 
 
 def read_where(about: Callable[[OpCall], bool]) -> Weights:

@@ -79,13 +79,30 @@ def _macs(call: OpCall) -> int:
         return 0
 
 
-# ---- fvcore
-
 _CONVOLUTIONS = {
     *("aten.convolution", "aten._convolution"),
     *(f"aten.conv{n}d" for n in (1, 2, 3)),
     *(f"aten.conv_transpose{n}d" for n in (1, 2, 3)),
 }
+
+
+def _seen(call: OpCall, macs: int) -> int:
+    """What is left of the MACs for who counts a complex one as one of reals."""
+    if not call.is_complex:
+        return macs
+    return macs * (3 if call.op in _CONVOLUTIONS else 1) // 4
+
+
+def _as_one(op: str, amount: int) -> Cause:
+    text = (
+        "a complex multiply–accumulate is four real ones to cnnstat, and one to the engine; torch "
+        "runs a complex convolution as three real ones"
+    )
+    return Cause(CONVENTION, op, amount, text)
+
+
+# ---- fvcore
+
 _BY_CONVENTION = {
     **{
         f"aten.{op}": op
@@ -145,13 +162,15 @@ def _fvcore(layer: Layer, opinion: Opinion) -> list[Part]:
     for op, amount in counts.items():
         part(_PARTS.get(op) or op).theirs += amount
     for call, macs in _products(layer):
-        op, reason = _fvcore_product(call, macs, unknown)
+        seen = _seen(call, macs)
+        op, reason = _fvcore_product(call, seen, unknown)
         place = part(_PARTS.get(op) or op)
         place.expected += macs
+        place.reasons.append(_as_one(op, seen - macs))
         if reason is not None:
             place.reasons.append(reason)
-        if reason is None or reason.amount != -macs:
-            place.calls.append((call, macs + (reason.amount if reason else 0)))
+        if reason is None or reason.amount != -seen:
+            place.calls.append((call, seen + (reason.amount if reason else 0)))
     for tally in layer.tallies:
         for op, amount in _fvcore_convention(tally):
             text = f"fvcore counts {_WORTH[op]}"
@@ -241,10 +260,12 @@ def _flop_counter(layer: Layer, opinion: Opinion) -> list[Part]:
     part = Part("all operations")
     part.theirs = sum(opinion.counts.get(layer.path, {}).values())
     for call, macs in _products(layer):
+        seen = _seen(call, macs)
         part.expected += opinion.per_mac * macs
-        part.calls.append((call, opinion.per_mac * macs))
+        part.reasons.append(_as_one(part.op, opinion.per_mac * (seen - macs)))
+        part.calls.append((call, opinion.per_mac * seen))
     for call in opinion.unknown_calls.get(layer.path, ()):
-        macs = _macs(call)
+        macs = _seen(call, _macs(call))
         if macs:
             kind = call.op.replace(".", "::", 1)
             text = f"FlopCounterMode has no formula for {kind}, and counts zero"

@@ -9,10 +9,11 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
+from cnnstat.rules.complex_numbers import in_reals
 from cnnstat.rules.derivation import Derivation, complete
 
 Count = Callable[[OpCall], Work]
@@ -34,12 +35,19 @@ class Rule:
     """The formula, in the letters of the textbook."""
     source: str
     """Where the formula is from, or how it is derived."""
-    count: Count
-    """The work of one call."""
+    formal: Count
+    """The operations of the formula, each as one whatever the numbers are."""
     derive: Derive | None = None
     """The formula for one call, with the numbers that go into it; `None`: multiples of its elements."""
     variant: Variant | None = None
     """A suffix to the name for calls that other tools count differently: `".plain"`."""
+    of_reals: bool = False
+    """Whether the formula counts operations on real numbers where the tensors are complex."""
+
+    def count(self, call: OpCall) -> Work:
+        """The work of one call in operations on real numbers."""
+        work = self.formal(call)
+        return work if self.of_reals else in_reals(work, call, self.family)
 
     def name_of(self, call: OpCall) -> str:
         """Name under which this call is tallied."""
@@ -47,12 +55,28 @@ class Rule:
 
     def derivation(self, call: OpCall) -> Derivation:
         """A formula for everything that `count` finds in this call."""
-        return complete(self.derive(call) if self.derive else None, call, self.count(call))
+        work = self.count(call)
+        derivation = self.derive(call) if self.derive else None
+        if derivation is not None and work != (formal := self.formal(call)):
+            derivation = _in_reals(derivation, formal, work)
+        return complete(derivation, call, work)
 
     @property
     def doc(self) -> str:
         """What the rule says of itself."""
-        return inspect.getdoc(self.count) or ""
+        return inspect.getdoc(self.formal) or ""
+
+
+def _in_reals(derivation: Derivation, formal: Work, work: Work) -> Derivation:
+    """Formulas for complex numbers: those whose value is a multiple of what they say."""
+    formulas = {}
+    for quantity, formula in derivation.formulas.items():
+        one, all_of_it = getattr(formal, quantity), getattr(work, quantity)
+        if one and all_of_it % one == 0:
+            many = all_of_it // one
+            inner = f"({formula})" if "+" in formula or "−" in formula else formula
+            formulas[quantity] = formula if many == 1 else f"{many}·{inner}"
+    return replace(derivation, formulas=formulas)
 
 
 RULE_ERRORS = (
@@ -71,6 +95,7 @@ def counts(
     name: str | None = None,
     derive: Derive | None = None,
     variant: Variant | None = None,
+    of_reals: bool = False,
 ) -> Callable[[Count], Count]:
     """Register the decorated function as the rule for `ops`, also for operations of your own.
 
@@ -83,6 +108,9 @@ def counts(
     `"normalisation"`, `"activation"`, `"pooling"`, `"resize"`, `"elementwise"`, `"reduction"`,
     `"comparison"` or a word of your own. Register it where the model is defined.
 
+    Where tensors are complex, each operation that the function counts is one on complex numbers, and is
+    turned into those on real ones; with `of_reals` the function has done so itself.
+
     Raises `ValueError` where an operation has a rule already or is zero by definition.
     """
 
@@ -93,9 +121,10 @@ def counts(
             family=family,
             formula=formula,
             source=source,
-            count=count,
+            formal=count,
             derive=derive,
             variant=variant,
+            of_reals=of_reals,
         )
         from cnnstat.rules.zero import ZERO
 

@@ -39,11 +39,12 @@ def addition(call: OpCall) -> Work:
 
 
 _family(
-    "mul multiply square neg deg2rad rad2deg ldexp",
+    "mul multiply square neg conj_physical deg2rad rad2deg ldexp",
     per_output(muls=1),
     "n products",
     "product",
-    "a·b, a² or −a.",
+    "a·b, a² or −a; −b of a conjugate.",
+    no_in_place="_conj_physical",
 )
 _family(
     "div divide true_divide reciprocal floor_divide remainder fmod",

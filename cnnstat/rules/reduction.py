@@ -205,6 +205,7 @@ def scatter_add(call: OpCall) -> Work:
     family="reduction",
     formula="5·N·log2 N a transform of length N: half products, half additions; real: half of that",
     source="Cooley & Tukey 1965; the customary count of a radix-2 transform",
+    of_reals=True,
 )
 def fft(call: OpCall) -> Work:
     """Fourier transforms over `dim`, whatever the factors of N."""
