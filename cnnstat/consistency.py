@@ -39,6 +39,8 @@ def _at(value: Any, key: str) -> Any:
 def _totals(report: Report, document: Mapping[str, Any]) -> Iterator[Said]:
     written = document.get("totals")
     for name, value in asdict(report.totals).items():
+        if name == "estimated_flops" and not value and _at(written, name) is None:
+            continue  # not written where there are none
         yield f"totals.{name}", _at(written, name), value, "layers"
 
 

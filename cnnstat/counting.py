@@ -19,7 +19,7 @@ from cnnstat.classify import (
 from cnnstat.conventions import convention_named
 from cnnstat.dataflow import standing
 from cnnstat.kinds import DATA_MOVEMENT, SQUEEZE_EXCITATION
-from cnnstat.notes import notes_on
+from cnnstat.notes import estimates_in, notes_on
 from cnnstat.record import ModuleInfo, OpCall, Trace
 from cnnstat.report import (
     Group,
@@ -75,7 +75,7 @@ def count(
         layers=quoting.settle(layers),
         groups=groups,
         uncounted=uncounted,
-        notes=(*notes, *notes_on(trace, uncounted), *failures),
+        notes=(*notes, *notes_on(trace, uncounted), *estimates_in(layers), *failures),
         meta={**trace.meta, **(meta or {})},
     )
 
@@ -185,10 +185,16 @@ class _Share:
                 work=total_work(work for _, work in calls),
                 read=sum(call.inputs[0].numel for call, _ in calls if call.inputs),
                 written=sum(call.outputs[0].numel for call, _ in calls if call.outputs),
+                estimated=_is_estimated(calls[0][0]),
                 ops=() if rule == DATA_MOVEMENT else tuple(call for call, _ in calls),
             )
             for (rule, kind, _), calls in self.calls.items()
         )
+
+
+def _is_estimated(call: OpCall) -> bool:
+    rule = rule_for(call.op)
+    return rule is not None and rule.estimated
 
 
 def _shares(trace: Trace, kinds: Kinds, works: Mapping[int, Work]) -> defaultdict[str, _Share]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cnnstat.record import Trace
-from cnnstat.report import Note, Uncounted
+from cnnstat.report import Layer, Note, Uncounted
 
 _SHOWN = 5
 
@@ -40,6 +40,21 @@ def _unknown(uncounted: tuple[Uncounted, ...]) -> Iterator[Note]:
             "uncounted",
             f"the totals are a lower bound: no rule for {_listed(names)}",
             hint='write one: @cnnstat.counts("namespace::name", …) on a function of the call',
+        )
+
+
+def estimates_in(layers: Sequence[Layer]) -> Iterator[Note]:
+    """What was counted by the algorithm of a textbook."""
+    tallies = [tally for layer in layers for tally in layer.tallies if tally.estimated]
+    if flops := sum(tally.work.flops for tally in tallies):
+        calls: dict[str, int] = {}
+        for tally in tallies:
+            calls[tally.rule] = calls.get(tally.rule, 0) + tally.calls
+        names = [f"{rule} ×{count}" for rule, count in calls.items()]
+        yield Note(
+            "estimated",
+            f"{flops:,} FLOPs are estimated: a textbook's algorithm, where the kernel may run another one, "
+            f"for {_listed(names)}",
         )
 
 

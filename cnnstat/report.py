@@ -94,6 +94,8 @@ class Tally:
     """Elements of their first tensor arguments."""
     written: int = 0
     """Elements of their first outputs."""
+    estimated: bool = False
+    """Whether the rule is a textbook's algorithm, of which the kernel that runs may be another."""
     ops: tuple[OpCall, ...] = field(default=(), compare=False, repr=False)
     """The operations themselves, as many as `calls`: what the formula's letters stand for is read off
     their shapes. Empty for data movement, and where a report was written without them."""
@@ -159,6 +161,11 @@ class Layer:
     def flops(self) -> int:
         """Floating-point operations, two per MAC."""
         return self.work.flops
+
+    @property
+    def estimated_flops(self) -> int:
+        """FLOPs, among the others, that come of an estimate."""
+        return sum(tally.work.flops for tally in self.tallies if tally.estimated)
 
     @property
     def activations(self) -> int:
@@ -263,6 +270,8 @@ class Totals:
     not rest on it: it works out its own traffic from the shapes."""
     quoted: int = 0
     """What the report's convention quotes."""
+    estimated_flops: int = 0
+    """FLOPs, among the others, that come of an estimate; in JSON where there are any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,6 +452,7 @@ def total_of(layers: Iterable[Layer]) -> Totals:
         activations=work.activations,
         moved_bytes=work.moved,
         quoted=sum(layer.quoted for layer in rows),
+        estimated_flops=sum(layer.estimated_flops for layer in rows),
     )
 
 

@@ -103,7 +103,7 @@ def report_to_dict(report: Report) -> dict[str, Any]:
         "schema": SCHEMA,
         "subject": dict(report.subject),
         "convention": report.convention,
-        "totals": asdict(report.totals),
+        "totals": {k: v for k, v in asdict(report.totals).items() if v or k != "estimated_flops"},
         "kinds": {kind: asdict(total) for kind, total in report.kinds.items()},
         "groups": [_listed(asdict(group)) for group in report.groups],
         "layers": [_layer_to_dict(layer) for layer in report.layers],
@@ -144,6 +144,7 @@ def _layer_to_dict(layer: Layer) -> dict[str, Any]:
                 "read": tally.read,
                 "written": tally.written,
                 **asdict(tally.work),
+                **({"estimated": True} if tally.estimated else {}),
                 "ops": calls_to_list(tally.ops),
             }
             for tally in layer.tallies
@@ -265,7 +266,13 @@ class _Reader:
         return cls(**{item.name: readers[str(item.type)](item.name) for item in fields(cls)})
 
 
-_NAMES: dict[type, str] = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
+_NAMES: dict[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    int: "an integer",
+    bool: "true or false",
+}
 
 
 def _kind(value: Any) -> str:
@@ -318,6 +325,7 @@ def _read_layer(reader: _Reader) -> Layer:
                 read=tally.count("read"),
                 written=tally.count("written"),
                 work=tally.flat(Work),
+                estimated=tally.optional("estimated", bool),
                 ops=_read_calls(tally, path),
             )
             for tally in reader.objects("tallies")

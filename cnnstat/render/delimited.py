@@ -35,6 +35,7 @@ COLUMNS = (
     "tied_to",
     "uncounted",
     "uncounted_ops",
+    "estimated_flops",
 )
 """Names of the columns. Shapes are written `1x64x112x112`; several things in a cell are set apart
 by a semicolon."""
@@ -107,6 +108,7 @@ def _cells(row: Row) -> tuple[object, ...]:
         ";".join(layer.tied_to),
         sum(item.count for item in row.uncounted),
         ";".join(_operation(item, layer.path) for item in row.uncounted),
+        totals.estimated_flops,
         layer.output_bytes,
         layer.live_bytes,
     )

@@ -41,6 +41,8 @@ class Rule:
     """The formula for one call, with the numbers that go into it; `None`: multiples of its elements."""
     variant: Variant | None = None
     """A suffix to the name for calls that other tools count differently: `".plain"`."""
+    estimated: bool = False
+    """Whether what runs is not known to the operation: the formula is of a textbook's algorithm."""
     of_reals: bool = False
     """Whether the formula counts operations on real numbers where the tensors are complex."""
 
@@ -95,6 +97,7 @@ def counts(
     name: str | None = None,
     derive: Derive | None = None,
     variant: Variant | None = None,
+    estimated: bool = False,
     of_reals: bool = False,
 ) -> Callable[[Count], Count]:
     """Register the decorated function as the rule for `ops`, also for operations of your own.
@@ -109,7 +112,8 @@ def counts(
     `"comparison"` or a word of your own. Register it where the model is defined.
 
     Where tensors are complex, each operation that the function counts is one on complex numbers, and is
-    turned into those on real ones; with `of_reals` the function has done so itself.
+    turned into those on real ones; with `of_reals` the function has done so itself. What is `estimated` is
+    marked so in every report.
 
     Raises `ValueError` where an operation has a rule already or is zero by definition.
     """
@@ -124,6 +128,7 @@ def counts(
             formal=count,
             derive=derive,
             variant=variant,
+            estimated=estimated,
             of_reals=of_reals,
         )
         from cnnstat.rules.zero import ZERO

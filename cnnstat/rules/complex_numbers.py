@@ -74,7 +74,10 @@ _POWER = _LOG + _PRODUCT + _EXP
 
 def in_reals(work: Work, call: OpCall, family: str) -> Work:
     """The work of a call of a rule's family in real operations; bytes and elements put out stay."""
-    if not call.is_complex:
+    made = (
+        call.outputs if family == "elementwise" else ()
+    )  # eigenvalues of a real matrix may be complex
+    if not any(spec.is_complex for spec in (*call.inputs, *made)):
         return work
     name = call.op.rpartition(".")[2].removeprefix("special_")
     name = name if name in _UNITS else name.removesuffix("_")

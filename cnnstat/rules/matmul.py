@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
-from cnnstat.rules.base import counts, elements, tensor, times
+from cnnstat.rules.base import counts, elements, tensor
 from cnnstat.rules.derivation import Derivation, Letter, sizes
 
 _ADDED = tuple(
@@ -209,49 +209,3 @@ def cdist(call: OpCall) -> Work:
     """Distances between all pairs of rows."""
     y, k = call.output, call.inputs[0].shape[-1]
     return Work(macs=y.numel * k, adds=y.numel, special=y.numel, activations=y.numel)
-
-
-def _elimination(rows: int, columns: int) -> Work:
-    """LU of one matrix: step k divides what is below the pivot and updates what is right of that."""
-    steps = [(rows - k, columns - k) for k in range(1, min(rows, columns) + 1)]
-    return Work(macs=sum(r * c for r, c in steps), special=sum(r for r, _ in steps))
-
-
-@counts(
-    "aten.linalg_lu_factor_ex",
-    "aten._linalg_det",
-    "aten._linalg_slogdet",
-    "aten._linalg_solve_ex",
-    "aten.linalg_inv_ex",
-    "aten.linalg_lu_solve",
-    family="matmul",
-    formula="n(n − 1)(2n − 1)/6 MACs to factor a matrix, n(n − 1) MACs and n divisions to solve for each "
-    "right-hand side; an inverse is n of these",
-    source="Golub & Van Loan, Matrix Computations, sections 3.1 and 3.2: Gaussian elimination",
-)
-def elimination(call: OpCall) -> Work:
-    """LU decomposition, and what is computed by it."""
-    matrix = call.inputs[0]
-    rows, columns = matrix.shape[-2:]
-    work = times(elements(matrix.shape[:-2]), _elimination(rows, columns))
-    if call.op in ("aten._linalg_det", "aten._linalg_slogdet"):
-        return work + Work(muls=elements(matrix.shape[:-1]))
-    if call.op == "aten.linalg_lu_factor_ex":
-        return work
-    solved = call.output.numel
-    solving = Work(macs=solved * (rows - 1), special=solved)
-    return solving if call.op == "aten.linalg_lu_solve" else work + solving
-
-
-@counts(
-    "aten.linalg_cholesky_ex",
-    family="matmul",
-    formula="(n − 1)n(n + 1)/6 MACs, n(n − 1)/2 divisions and n roots a matrix",
-    source="Golub & Van Loan, Matrix Computations, section 4.2",
-)
-def cholesky(call: OpCall) -> Work:
-    """A = L·Lᵀ: half of what elimination takes."""
-    shape = call.inputs[0].shape
-    n = shape[-1]
-    each = Work(macs=(n - 1) * n * (n + 1) // 6, special=n * (n + 1) // 2)
-    return times(elements(shape[:-2]), each)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
 from cnnstat.rules.base import counts, tensor, times
@@ -205,6 +207,7 @@ def scatter_add(call: OpCall) -> Work:
     family="reduction",
     formula="5·N·log2 N a transform of length N: half products, half additions; real: half of that",
     source="Cooley & Tukey 1965; the customary count of a radix-2 transform",
+    estimated=True,
     of_reals=True,
 )
 def fft(call: OpCall) -> Work:
@@ -213,10 +216,11 @@ def fft(call: OpCall) -> Work:
     length = 1
     for dim in call.args["dim"]:
         length *= full.shape[dim]
-    operations = 5 * full.numel * max(length - 1, 0).bit_length()
+    operations = 5 * full.numel * math.log2(length) if length else 0
     if not call.op.endswith("c2c"):
-        operations //= 2
-    return times(operations // 2, Work(adds=1, muls=1))
+        operations /= 2
+    pairs = round(operations / 2)
+    return times(pairs, Work(adds=1, muls=1))
 
 
 @counts(

@@ -31,11 +31,12 @@ WHOLE = frozenset(
         alpha_dropout alpha_dropout_ batch_norm bilinear conv1d conv2d conv3d conv_transpose1d
         conv_transpose2d conv_transpose3d dropout dropout_ embedding_bag feature_alpha_dropout
         feature_alpha_dropout_ feature_dropout_ feature_dropout group_norm gru instance_norm
-        layer_norm linear log_softmax lstm matmul max_pool1d max_pool2d max_pool3d rms_norm
-        rnn_relu rnn_tanh scaled_dot_product_attention softmax upsample_bicubic2d
-        _upsample_bicubic2d_aa upsample_bilinear2d _upsample_bilinear2d_aa upsample_linear1d
-        upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d
-        _upsample_nearest_exact2d _upsample_nearest_exact3d upsample_trilinear3d
+        layer_norm linalg_eigvals linalg_eigvalsh linalg_svdvals linear log_softmax lstm matmul
+        max_pool1d max_pool2d max_pool3d rms_norm rnn_relu rnn_tanh scaled_dot_product_attention
+        softmax upsample_bicubic2d _upsample_bicubic2d_aa upsample_bilinear2d
+        _upsample_bilinear2d_aa upsample_linear1d upsample_nearest1d upsample_nearest2d
+        upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d
+        _upsample_nearest_exact3d upsample_trilinear3d
     """.split()
 )
 """Composite operations that are recorded as they were called; all others as what they are made of."""

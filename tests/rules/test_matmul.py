@@ -271,67 +271,6 @@ def test_linear_with_an_activation():
     assert count_op("aten._addmm_activation", spec(3, 5), **args) == expected
 
 
-# ---- elimination
-
-
-def eliminate(matrix):
-    """Gaussian elimination without pivots, and its steps."""
-    products = divisions = 0
-    n, columns = len(matrix), len(matrix[0])
-    for k in range(min(n, columns)):
-        for row in range(k + 1, n):
-            matrix[row][k] /= matrix[k][k]
-            divisions += 1
-            for column in range(k + 1, columns):
-                matrix[row][column] -= matrix[row][k] * matrix[k][column]
-                products += 1
-    return products, divisions
-
-
-def substitute(n):
-    """Forward and backward substitution of one right-hand side: products and divisions."""
-    forward = sum(1 for row in range(n) for _ in range(row))
-    backward = sum(1 for row in range(n) for _ in range(row + 1, n))
-    return forward + backward, n
-
-
-def dominant(*shape):
-    return torch.rand(shape) + 9 * torch.eye(shape[-2], shape[-1])
-
-
-@pytest.mark.parametrize("n", [1, 2, 5, 8])
-def test_solving(n):
-    products, divisions = eliminate(dominant(n, n).tolist())
-    each = substitute(n)
-    solve = same_on_every_path(torch.linalg.solve, dominant(n, n), torch.rand(n, 3))
-    assert (solve.macs, solve.special) == (products + 3 * each[0], divisions + 3 * each[1])
-    inverse = same_on_every_path(torch.linalg.inv, dominant(2, n, n))
-    assert inverse.macs == 2 * (products + n * each[0])
-    assert inverse.special == 2 * (divisions + n * each[1])
-    determinant = same_on_every_path(torch.linalg.det, dominant(n, n))
-    assert (determinant.macs, determinant.special) == (products, divisions)
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(5, 3), (3, 5)])
-def test_lu(rows, columns):
-    products, divisions = eliminate(dominant(rows, columns).tolist())
-    work = same_on_every_path(torch.linalg.lu_factor, dominant(rows, columns))
-    assert (work.macs, work.special) == (products, divisions)
-
-
-@pytest.mark.parametrize("n", [1, 2, 5, 8])
-def test_cholesky(n):
-    products = divisions = roots = 0
-    for column in range(n):
-        roots += 1
-        for row in range(column + 1, n):
-            divisions += 1
-            for _ in range(column + 1, row + 1):  # the lower half of what is left
-                products += 1
-    work = same_on_every_path(torch.linalg.cholesky, torch.eye(n))
-    assert (work.macs, work.special) == (products, divisions + roots)
-
-
 # ---- backward
 
 
