@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
@@ -115,7 +119,8 @@ def counts(
     turned into those on real ones; with `of_reals` the function has done so itself. What is `estimated` is
     marked so in every report.
 
-    Raises `ValueError` where an operation has a rule already or is zero by definition.
+    The same function of the same file, or of a cell that is run again, replaces the one before it. Raises
+    `ValueError` where an operation has a rule of another file or name, or is zero by definition.
     """
 
     def register(count: Count) -> Count:
@@ -133,15 +138,57 @@ def counts(
         )
         from cnnstat.rules.zero import ZERO
 
+        older = [known for op in rule.ops if (known := _RULES.get(op)) is not None]
+        for known in older:
+            if _origin(known.formal) != _origin(count):
+                op = next(op for op in known.ops if op in rule.ops)
+                raise ValueError(f"{op} has a rule already: {known.name}, {_place(known.formal)}")
         for op in rule.ops:
-            if op in _RULES:
-                raise ValueError(f"{op} has a rule already: {_RULES[op].name}")
             if op in ZERO:
                 raise ValueError(f"{op} is zero by definition")
-            _RULES[op] = rule
+        for known in older:
+            if _is_of_a_cell(count) and _text(known.formal) != _text(count):
+                warnings.warn(
+                    f"the rule {rule.name} for {', '.join(rule.ops)} replaces that of an earlier cell",
+                    stacklevel=2,
+                )
+            for op in known.ops:
+                _RULES.pop(op, None)
+        _RULES.update(dict.fromkeys(rule.ops, rule))
         return count
 
     return register
+
+
+def _file(count: Count) -> str:
+    """The file of a function; of a cell a name that nobody else has."""
+    return str(getattr(getattr(count, "__code__", None), "co_filename", ""))
+
+
+def _is_of_a_cell(count: Count) -> bool:
+    return getattr(count, "__module__", "") == "__main__" and not Path(_file(count)).is_file()
+
+
+def _origin(count: Count) -> tuple[str, str, str]:
+    """Where a function stands: the same for one that is loaded, or whose cell is run, once more."""
+    named = str(getattr(count, "__qualname__", ""))
+    if _is_of_a_cell(count):
+        return "cell", "", named
+    file = _file(count)
+    return "file", os.path.realpath(file) if file else str(getattr(count, "__module__", "")), named
+
+
+def _place(count: Count) -> str:
+    if getattr(count, "__module__", "").startswith("cnnstat."):
+        return "which is cnnstat's own"
+    kind, file, _ = _origin(count)
+    return "of an earlier cell" if kind == "cell" else f"in {file}"
+
+
+def _text(count: Count) -> Any:
+    """What a function does, whatever line it stands on."""
+    code = getattr(count, "__code__", None)
+    return code and (code.co_code, code.co_consts, code.co_names)
 
 
 def rule_for(op: str) -> Rule | None:

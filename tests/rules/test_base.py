@@ -108,6 +108,58 @@ def test_a_second_rule_is_refused(scratch):
         rule_of("aten.linear")(lambda call: Work())
 
 
+SOURCE = """
+import cnnstat
+@cnnstat.counts({ops}, family="elementwise", formula="n", source="own")
+def {name}(call): return cnnstat.Work(adds={adds})
+"""
+
+
+def run_as(file, module, ops='"again::scan"', name="scan", adds=1):
+    source = SOURCE.format(ops=ops, name=name, adds=adds)
+    exec(compile(source, str(file), "exec"), {"__name__": module})
+
+
+def adds_of(op):
+    return rule_for(op).count(OpCall(0, op, "", {}, ())).adds
+
+
+def test_a_file_that_is_loaded_again_replaces_its_rules(scratch, tmp_path, recwarn):
+    file = tmp_path / "custom.py"
+    file.touch()
+    run_as(file, "one", ops='"again::scan", "again::gone"')
+    (tmp_path / "inner").mkdir()
+    run_as(tmp_path / "inner" / ".." / "custom.py", "two", adds=2)
+    assert adds_of("again.scan") == 2 and rule_for("again.gone") is None
+    assert not recwarn.list
+
+
+def test_a_cell_that_is_run_again_replaces_its_rule_and_says_so_where_it_was_edited(
+    scratch, recwarn
+):
+    run_as("/tmp/ipykernel_1/11.py", "__main__")
+    run_as("/tmp/ipykernel_1/11.py", "__main__")
+    assert adds_of("again.scan") == 1 and not recwarn.list
+    run_as("/tmp/ipykernel_1/22.py", "__main__", adds=2)
+    assert adds_of("again.scan") == 2
+    (warning,) = recwarn.list
+    assert str(warning.message) == "the rule scan for again.scan replaces that of an earlier cell"
+
+
+@pytest.mark.parametrize("other", ["file", "name", "cell"])
+def test_a_rule_of_another_file_or_name_is_an_error(scratch, tmp_path, other):
+    files = [tmp_path / name for name in ("one.py", "two.py")]
+    for file in files:
+        file.touch()
+    run_as(files[0], "one")
+    with pytest.raises(ValueError, match=r"again\.scan has a rule already: scan, in .*one\.py"):
+        if other == "cell":
+            run_as("/tmp/ipykernel_1/11.py", "__main__")
+        else:
+            run_as(files[other == "file"], "one", name="scan" if other == "file" else "other")
+    assert adds_of("again.scan") == 1
+
+
 def test_a_rule_for_what_is_zero_is_refused(scratch):
     with pytest.raises(ValueError, match=r"aten\.view is zero by definition"):
         rule_of("aten::view")(lambda call: Work())
