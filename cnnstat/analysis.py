@@ -125,7 +125,7 @@ def measure(
         convention=convention,
         notes=subject.notes,
         meta={
-            "inputs": fed.entries(),
+            "inputs": fed.typed(trace.meta["types"]).entries(),
             "cnnstat": __version__,
             "torch": str(torch.__version__),
             **subject.versions,

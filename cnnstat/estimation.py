@@ -93,7 +93,7 @@ def estimate_memory(
                 *subject.notes,
             ),
             meta={
-                "inputs": prepared.inputs.entries(),
+                "inputs": prepared.inputs.typed(eager.meta["types"]).entries(),
                 "engine": eager.meta["engine"],
                 "cnnstat": __version__,
                 "torch": str(torch.__version__),

@@ -207,7 +207,7 @@ class Measured:
         return count(
             self._whole,
             {"name": subject.name, "spec": subject.spec, "source": subject.source},
-            meta={"inputs": self._prepared.inputs.entries()},
+            meta={"inputs": self._prepared.inputs.typed(self._whole.meta["types"]).entries()},
         )
 
     @cached_property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -75,14 +75,18 @@ class InputSpec:
 
     shape: tuple[int, ...]
     """Sizes, outermost first; the first is the batch."""
-    dtype: str = "float32"
-    """One of `DTYPES`, or an alias of one."""
+    dtype: str = ""
+    """One of `DTYPES`, or an alias of one; `""`: the floating type of the network's parameters."""
     name: str = ""
     """Keyword of the forward that takes it; `""`: by position."""
+    assumed: bool = field(default=False, compare=False, repr=False)
+    """Whether only the shape was given; `dtype` is float32 then until the network is known."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
-        object.__setattr__(self, "dtype", _dtype(self.dtype))
+        if not self.dtype:
+            object.__setattr__(self, "assumed", True)
+        object.__setattr__(self, "dtype", _dtype(self.dtype or "float32"))
         if any(size < 0 for size in self.shape):
             raise InputError(f"input {self}: a size is negative; {EXPECTED}")
         if math.prod(self.shape) > _MOST_ELEMENTS:
@@ -93,6 +97,11 @@ class InputSpec:
         if self.dtype != "float32":
             text += f":{self.dtype}"
         return f"{self.name}={text}" if self.name else text
+
+    @property
+    def full(self) -> str:
+        """With its type, also where that is float32."""
+        return str(self) if self.dtype != "float32" else f"{self}:float32"
 
 
 def parse_input(text: str) -> InputSpec:
@@ -113,7 +122,7 @@ def parse_input(text: str) -> InputSpec:
     shape = tuple(map(int, re.findall(r"\d+", sizes)))
     if 0 in shape:
         raise InputError(f"input {text!r}: sizes start at 1; {EXPECTED}")
-    return InputSpec(shape, dtype or "float32", name or "")
+    return InputSpec(shape, dtype or "", name or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +259,17 @@ class Inputs:
             kwargs={name: _map(change, item) for name, item in self.kwargs.items()},
         )
 
+    def typed(self, types: Sequence[str]) -> Inputs:
+        """The same arguments, of the first of `types` where only a shape was given."""
+        if not types or types[0] not in DTYPES:
+            return self
+        return self.map(lambda leaf: replace(leaf, dtype=types[0]) if _only_shape(leaf) else leaf)
+
+    @property
+    def untyped(self) -> bool:
+        """Whether only the shape of some tensor was given."""
+        return any(map(_only_shape, self.leaves))
+
     @property
     def leaves(self) -> tuple[Any, ...]:
         """All leaves, positional arguments first."""
@@ -304,6 +324,10 @@ def _dtype(name: str) -> str:
 
 def _is_leaf(value: Any) -> bool:
     return isinstance(value, InputSpec) or is_tensor(value)
+
+
+def _only_shape(value: Any) -> bool:
+    return isinstance(value, InputSpec) and value.assumed
 
 
 def _is_shape(value: Any) -> bool:

@@ -17,6 +17,7 @@ def notes_on(trace: Trace, uncounted: tuple[Uncounted, ...]) -> tuple[Note, ...]
         for source in (
             _unknown(uncounted),
             _engine(trace),
+            _types(trace),
             _shared(trace),
             _never_called(trace),
             left_by(trace),
@@ -71,6 +72,16 @@ def _engine(trace: Trace) -> Iterator[Note]:
         yield Note("engine", f"traced with fake CPU tensors ({reasons})")
     if trace.meta.get("mode") == "train":
         yield Note("mode", "traced in training mode; layers that only training runs are counted")
+
+
+def _types(trace: Trace) -> Iterator[Note]:
+    types: list[str] = list(trace.meta.get("types", ()))
+    if len(types) > 1:
+        yield Note(
+            "types",
+            f"the input is {types[0]}, the type of the first parameter; others are "
+            f"{_listed(types[1:])}",
+        )
 
 
 def _shared(trace: Trace) -> Iterator[Note]:

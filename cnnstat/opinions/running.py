@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from cnnstat.analysis import Prepared
-from cnnstat.trace.arguments import arguments
+from cnnstat.trace.arguments import arguments, parameter_types
 from cnnstat.trace.isolation import isolated
 from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack
 from cnnstat.trace.nesting import refuse_circle, room_to_nest
@@ -77,7 +77,7 @@ def _once(
     with isolated(), get() as model:
         refuse_circle(model)
         model.eval()
-        args, kwargs = arguments(prepared.inputs, how)
+        args, kwargs = arguments(prepared.inputs.typed(parameter_types(model)), how)
         recorder = make(how != "cpu")
         done.recorders.append(recorder)
         own = prepared.makers.originals - set(map(id, model.modules()))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from cnnstat.inputs import Inputs, InputSpec
 from cnnstat.trace.twin import on_meta
@@ -20,6 +21,16 @@ def arguments(inputs: Inputs, engine: str) -> tuple[list[Any], dict[str, Any]]:
     make = {"meta": _meta, "fake": _fake, "cpu": _cpu}[engine]
     args = [_filled(value, make) for value in inputs.args]
     return args, {name: _filled(value, make) for name, value in inputs.kwargs.items()}
+
+
+def parameter_types(model: nn.Module) -> tuple[str, ...]:
+    """The floating and complex types of a model's parameters, each once, in definition order.
+
+    Types of one byte are left out: weights are stored in them, and nothing is fed in them.
+    """
+    dtypes = (parameter.dtype for parameter in model.parameters())
+    kept = (d for d in dtypes if (d.is_floating_point or d.is_complex) and d.itemsize > 1)
+    return tuple(dict.fromkeys(str(dtype).removeprefix("torch.") for dtype in kept))
 
 
 def _filled(value: Any, make: Callable[[Any], torch.Tensor]) -> Any:

@@ -8,6 +8,7 @@ cpu    the real thing, with seeded weights and inputs, for models whose shapes d
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -20,10 +21,10 @@ import torch
 from torch import nn
 
 from cnnstat.errors import CnnstatError, TraceError, causes
-from cnnstat.inputs import Inputs
+from cnnstat.inputs import Inputs, InputSpec
 from cnnstat.memory.step import Step
 from cnnstat.record import Trace
-from cnnstat.trace.arguments import arguments
+from cnnstat.trace.arguments import arguments, parameter_types
 from cnnstat.trace.fake import fake_tensors
 from cnnstat.trace.gradient import GradientScopes
 from cnnstat.trace.isolation import isolated
@@ -107,7 +108,7 @@ def record(
         reasons.append(f"{rung}: {_first_line(failed.error)}")
         if failed.wants:
             continue
-        message = _failure(failed, inputs, expected)
+        message = _failure(failed, expected)
         # What two engines refuse in the same layer, or the real one refuses, is wrong with the model.
         if rung == "cpu" or engine != "auto" or suspect == failed.place:
             raise (first or message) from failed.error
@@ -130,6 +131,7 @@ class _Failed:
         modules = dict(run.model.named_modules())  # a scripted module has no get_submodule
         self.type = type(modules.get(self.path, run.model)).__name__
         self.place = (type(error), self.path)
+        self.inputs, self.types = run.inputs, run.types
         self.needed = sum(p.nbytes for p in run.model.parameters() if not is_lazy(p))
 
 
@@ -210,7 +212,9 @@ class _Run:
         inference: bool,
         originals: frozenset[int],
     ) -> None:
-        self.engine, self.model, self.inputs, self.backward = engine, model, inputs, way.backward
+        self.engine, self.model, self.backward = engine, model, way.backward
+        self.types = parameter_types(model)
+        self.inputs, self.untyped = inputs.typed(self.types), inputs.untyped
         self.step = way.step or Step()
         self.inference = inference and not self.backward
         self.recorder = Recorder(meta=engine == "meta", whole=self.inference)
@@ -272,6 +276,7 @@ class _Run:
                 "mode": "train" if self.model.training else "eval",
                 "phases": ["forward", "backward"] if self.backward else ["forward"],
                 "tried": list(reasons),
+                "types": list(self.types) if self.untyped else [],
             },
         )
 
@@ -313,8 +318,8 @@ def _wants_gradients(error: BaseException) -> bool:
     return any(word in str(link).lower() for link in causes(error) for word in words)
 
 
-def _failure(failed: _Failed, inputs: Inputs, expected: Inputs | None) -> TraceError:
-    where = ""
+def _failure(failed: _Failed, expected: Inputs | None) -> TraceError:
+    where, inputs = "", failed.inputs
     if failed.path:
         shapes = ", ".join("x".join(map(str, spec.shape)) for spec in failed.given)
         received = f", which received {shapes}" if shapes else ""
@@ -323,6 +328,8 @@ def _failure(failed: _Failed, inputs: Inputs, expected: Inputs | None) -> TraceE
     if isinstance(error, _ABOUT_INPUTS) and not isinstance(error, RecursionError):
         own = expected is not None and expected != inputs
         hint = f"its own input is {expected}" if own else "is this the input that it expects? (-i)"
+    if isinstance(error, RuntimeError | ValueError) and _TYPES.search(str(error)):
+        hint = _right_types(failed) or hint
     if _ONE_VALUE in str(error):
         hint = (
             "batch norm in training needs more than one value a channel: try a larger batch (-b 2)"
@@ -331,6 +338,31 @@ def _failure(failed: _Failed, inputs: Inputs, expected: Inputs | None) -> TraceE
         f"forward failed{where} with input {inputs or 'as given'}: {_told(error)}{_place(error)}",
         hint=hint,
     )
+
+
+_TYPES = re.compile(r"dtype|\btypes?\b|ScalarType", re.IGNORECASE)
+"""How torch says that types do not go together."""
+
+
+def _right_types(failed: _Failed) -> str:
+    """The inputs in the type of the parameters; `""` where they have it already."""
+    if not failed.types:
+        return ""
+    if "indices" in str(failed.error):  # whole numbers, of which any table has the first
+        wanted = failed.inputs.map(lambda leaf: _cast(leaf, "int64"))
+        what = "indices are whole numbers"
+    else:
+        given = {spec.dtype for spec in failed.inputs.specs()}
+        other = next((name for name in failed.types if name not in given), failed.types[0])
+        wanted = failed.inputs.map(lambda leaf: _cast(leaf, other))
+        what = f"its parameters are {' and '.join(failed.types)}"
+    texts = " ".join(f"-i {spec.full}" for spec in wanted.specs())
+    return f"{what}: {texts}" if wanted.entries() != failed.inputs.entries() else what
+
+
+def _cast(leaf: Any, dtype: str) -> Any:
+    """A tensor's shape in another type."""
+    return InputSpec(tuple(leaf.shape), dtype) if hasattr(leaf, "shape") else leaf
 
 
 def _shortened(path: str) -> str:

@@ -60,6 +60,8 @@ class OpFacts:
     """Its outputs are new tensors, so that shapes alone describe them."""
     views: bool = False
     """Its outputs are views of its first argument."""
+    pointwise: bool = False
+    """It promotes the types of its arguments to one."""
 
 
 _FACTS: dict[Any, OpFacts] = {}
@@ -98,6 +100,7 @@ def facts_of(func: Any) -> OpFacts:
         and not any(isinstance(place, str) for place in places),
         fresh=bool(returned) and all(info is None for info in returned),
         views=bool(returned) and all(info is not None and not info.is_write for info in returned),
+        pointwise=torch.Tag.pointwise in func.tags,
     )
     return facts
 

@@ -21,8 +21,9 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnstat.record import OpCall, Storage, TensorSpec
-from cnnstat.trace.meta import MetaDevice, OpFacts, facts_of
+from cnnstat.trace.meta import MetaDevice, NeedsValues, OpFacts, facts_of
 from cnnstat.trace.modules import ModuleStack, is_lazy
+from cnnstat.trace.types import Types
 
 WHOLE = frozenset(
     f"aten.{name}"
@@ -64,6 +65,7 @@ class Recorder(TorchDispatchMode):
         self.layouts = False
         self._meta = MetaDevice() if meta else None
         self._whole = whole
+        self._types = Types()
         self._wanted = ""
         self._ids: dict[int, int] = {}
         self._refs: dict[int, Any] = {}
@@ -174,10 +176,8 @@ class Recorder(TorchDispatchMode):
             self._there_before(range(known, len(self.storages)))
         if facts.name in _DROPOUT and not args[2]:
             result = args[0]  # not in training: its input itself, which its schema does not say
-        elif self._meta is not None:
-            result = self._meta.run(func, facts, args, kwargs)
         else:
-            result = self._compute(func, args, kwargs)
+            result = self._compute(func, facts, args, kwargs)
         if self.layouts and facts.views and args and isinstance(args[0], torch.Tensor):
             self._share(args[0], result)
         # In place: the argument itself, of which fake tensors may return another.
@@ -192,10 +192,13 @@ class Recorder(TorchDispatchMode):
         self._append(facts, described, result)
         return result
 
-    def _compute(self, func: Any, args: Any, kwargs: Any) -> Any:
+    def _compute(self, func: Any, facts: OpFacts, args: Any, kwargs: Any) -> Any:
         try:
+            self._types.check(func, facts, args, kwargs)
+            if self._meta is not None:
+                return self._meta.run(func, facts, args, kwargs)
             return func(*args, **kwargs)
-        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        except (NeedsValues, DataDependentOutputException, DynamicOutputShapeException) as error:
             self._wanted = self._wanted or str(error)  # fake tensors have no values
             raise
 
