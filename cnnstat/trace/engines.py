@@ -109,8 +109,9 @@ def record(
         if failed.wants:
             continue
         message = _failure(failed, expected)
-        # What two engines refuse in the same layer, or the real one refuses, is wrong with the model.
-        if rung == "cpu" or engine != "auto" or suspect == failed.place:
+        # What two engines refuse in the same layer, or the real one refuses, is wrong with the model; so
+        # is what a CPU has no kernel for.
+        if failed.final or rung == "cpu" or engine != "auto" or suspect == failed.place:
             raise (first or message) from failed.error
         first, suspect = first or message, failed.place
     if first is not None:
@@ -126,7 +127,10 @@ class _Failed:
     """One engine could not run the model."""
 
     def __init__(self, error: Exception, run: _Run, wants: bool) -> None:
-        self.error, self.wants = error, wants
+        refused = run.recorder.refused
+        self.error = error
+        self.final = any(cause is refused for cause in causes(error))
+        self.wants = wants and not self.final
         self.path, self.given = run.stack.failed_at(error) or ("", ())
         modules = dict(run.model.named_modules())  # a scripted module has no get_submodule
         self.type = type(modules.get(self.path, run.model)).__name__

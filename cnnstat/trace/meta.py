@@ -114,6 +114,8 @@ class MetaDevice:
         self._unknown: dict[int, torch.Tensor] = {}
         self.wanted = ""
         """What value was asked for, also where the model's own code caught the exception."""
+        self.refused: Exception | None = None
+        """What the CPU said of an operation that has no kernel for such types."""
 
     def run(self, func: Any, facts: OpFacts, args: Any, kwargs: Any) -> Any:
         """The result of `func`. Raises `NeedsValues` where shapes do not determine it."""
@@ -126,7 +128,11 @@ class MetaDevice:
         if not on_meta:
             if facts.name in _FACTORIES and _numel(args) >= _LARGE:
                 kwargs = {**kwargs, "device": torch.device("meta")}
-            return func(*args, **kwargs)
+            try:
+                return func(*args, **kwargs)
+            except RuntimeError as error:
+                self._told(error)
+                raise
         if facts.name in _QUESTIONS:
             raise self._needs("the value of a tensor")
         if facts.name in _SEQUENCES and (facts.overload == "data" or "sequence" in facts.name):
@@ -148,7 +154,7 @@ class MetaDevice:
         except NotImplementedError as error:
             raise self._needs(f"{facts.name} has no shape without values") from error
         except RuntimeError as error:
-            raise self._verdict(func, args, kwargs, error) from error
+            raise self._told(self._verdict(func, args, kwargs, error)) from error
         maker: Callable[[Any], Any] | None = None
         if facts.mutates is not None:
             result = _returning(facts.mutates, *given)
@@ -159,6 +165,12 @@ class MetaDevice:
         if maker is not None and key is not None:
             self._results[key] = maker
         return result
+
+    def _told(self, error: Exception) -> Exception:
+        """Keep what a CPU said, where that is about types."""
+        if any(word in str(error) for word in _FOR_TYPES):
+            self.refused = error
+        return error
 
     def _needs(self, what: str) -> NeedsValues:
         self.wanted = self.wanted or what
@@ -175,12 +187,17 @@ class MetaDevice:
         The error of the same operation on the CPU, or `NeedsValues` where the CPU does not object.
         """
         if sum(tensor.numel() for tensor in tensors_of((args, kwargs))) > _LARGE * 16:
-            return error
+            # Types are what meta kernels know less of; sizes they compare as the CPU does.
+            about_types = any(word in str(error).lower() for word in ("type", "bf16"))
+            return self._needs(str(error)) if about_types else error
         try:
             func(*_moved(args, "cpu"), **_moved(kwargs, "cpu"))
         except (RuntimeError, ValueError, IndexError, TypeError) as truth:
             return truth
         return self._needs(str(error))
+
+
+_FOR_TYPES = ("not implemented for '", "not supported for", "nputs not supported")
 
 
 def _key(func: Any, args: Any, kwargs: Any) -> tuple[Any, bool, bool]:

@@ -67,6 +67,7 @@ class Recorder(TorchDispatchMode):
         self._whole = whole
         self._types = Types()
         self._wanted = ""
+        self._refused: Exception | None = None
         self._ids: dict[int, int] = {}
         self._refs: dict[int, Any] = {}
 
@@ -194,7 +195,11 @@ class Recorder(TorchDispatchMode):
 
     def _compute(self, func: Any, facts: OpFacts, args: Any, kwargs: Any) -> Any:
         try:
-            self._types.check(func, facts, args, kwargs)
+            # Of a forward alone: its gradients have the types that it had.
+            if self.phase == "forward":
+                self._refused = self._types.refusal(func, facts, args, kwargs)
+                if self._refused is not None:
+                    raise self._refused
             if self._meta is not None:
                 return self._meta.run(func, facts, args, kwargs)
             return func(*args, **kwargs)
@@ -206,6 +211,11 @@ class Recorder(TorchDispatchMode):
     def wanted(self) -> str:
         """What value was asked for and not to be had; the model's own code may have caught that."""
         return self._wanted or (self._meta.wanted if self._meta is not None else "")
+
+    @property
+    def refused(self) -> Exception | None:
+        """What a CPU said where it has no kernel for such types."""
+        return self._refused or (self._meta.refused if self._meta is not None else None)
 
     def _arguments(self, facts: OpFacts, args: Any, kwargs: Any) -> dict[str, Any]:
         described = dict(zip(facts.arg_names, map(self._plain, args), strict=False))

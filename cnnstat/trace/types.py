@@ -33,8 +33,8 @@ class Types:
     def __init__(self) -> None:
         self._accepted: set[Any] = set()
 
-    def check(self, func: Any, facts: OpFacts, args: Any, kwargs: Any) -> None:
-        """Raises the CPU's own error where it would refuse the types of tensors without data.
+    def refusal(self, func: Any, facts: OpFacts, args: Any, kwargs: Any) -> Exception | None:
+        """The CPU's own error where it would refuse the types of tensors without data.
 
         Raises `NeedsValues` where autocast would have made them one: the meta device leaves it out.
         """
@@ -45,19 +45,29 @@ class Types:
             if isinstance(item, torch.Tensor)
         ]
         if len(tensors) < 2 or not _mixed(tensors, facts) or any(map(is_lazy, tensors)):
-            return
+            return None
         key = (func, tuple(tensor.dtype for tensor in tensors))
         if key in self._accepted or not any(map(_without_data, tensors)):
-            return
+            return None
         if any(tensor.layout is not torch.strided for tensor in tensors):
-            return
+            return None
+        if _in_autocast():
+            if any(tensor.is_meta for tensor in tensors):
+                raise NeedsValues(
+                    f"{facts.name} runs under autocast, which the meta device leaves out"
+                )
+            return None
         refusal = _refusal(func, facts, args, kwargs, sum(tensor.numel() for tensor in tensors))
         if refusal is None:
             self._accepted.add(key)
-        elif torch.is_autocast_enabled("cpu") and any(tensor.is_meta for tensor in tensors):
-            raise NeedsValues(f"{facts.name} runs under autocast, which the meta device leaves out")
-        else:
-            raise refusal
+        return refusal
+
+
+def _in_autocast() -> bool:
+    """Whether the model's code is in an autocast context; its dispatch key is off when this is asked."""
+    depth = torch.autocast_increment_nesting()
+    torch.autocast_decrement_nesting()
+    return depth > 1
 
 
 def _mixed(tensors: list[torch.Tensor], facts: OpFacts) -> bool:
