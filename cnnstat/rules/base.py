@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
@@ -40,6 +42,10 @@ class Rule:
     """The formula for one call, with the numbers that go into it; `None`: multiples of its elements."""
     variant: Variant | None = None
     """A suffix to the name for calls that other tools count differently: `".plain"`."""
+    place: str = ""
+    """The file that registered it; `""`: a notebook or a prompt, whose cells have no lasting name."""
+    edited: bool = False
+    """Whether it took the place of another that an earlier cell of the notebook registered."""
 
     def name_of(self, call: OpCall) -> str:
         """Name under which this call is tallied."""
@@ -83,8 +89,11 @@ def counts(
     `"normalisation"`, `"activation"`, `"pooling"`, `"resize"`, `"elementwise"`, `"reduction"`,
     `"comparison"` or a word of your own. Register it where the model is defined.
 
-    Raises `ValueError` where an operation has a rule already or is zero by definition.
+    A file that is loaded again, or a cell that runs again, replaces the rule of the same name that it
+    registered before. Raises `ValueError` where an operation has a rule from another file or under
+    another name, or is zero by definition.
     """
+    place = _place(sys._getframe(1).f_code.co_filename)
 
     def register(count: Count) -> Count:
         rule = Rule(
@@ -96,18 +105,50 @@ def counts(
             count=count,
             derive=derive,
             variant=variant,
+            place=place,
         )
         from cnnstat.rules.zero import ZERO
 
+        older = list(dict.fromkeys(_RULES[op] for op in rule.ops if op in _RULES))
         for op in rule.ops:
-            if op in _RULES:
-                raise ValueError(f"{op} has a rule already: {_RULES[op].name}")
+            if op in _RULES and not _is_again(rule, _RULES[op]):
+                where = f" ({_RULES[op].place})" if _RULES[op].place != place else ""
+                raise ValueError(f"{op} has a rule already: {_RULES[op].name}{where}")
             if op in ZERO:
                 raise ValueError(f"{op} is zero by definition")
-            _RULES[op] = rule
+        for op in [op for replaced in older for op in replaced.ops]:
+            _RULES.pop(op, None)
+        if not place and any(_says_otherwise(rule, replaced) for replaced in older):
+            rule = replace(rule, edited=True)
+        _RULES.update(dict.fromkeys(rule.ops, rule))
         return count
 
     return register
+
+
+_CELLS = ("ipykernel_", "ipython-input", "notebook-cell", "__marimo__")
+
+
+def _place(file: str) -> str:
+    """The file, or `""` for a cell: its name changes with what is written in it."""
+    cell = file.startswith("<") or any(mark in file for mark in _CELLS)
+    return "" if cell else os.path.realpath(file)
+
+
+def _is_again(rule: Rule, older: Rule) -> bool:
+    """Whether two rules are the same definition, run twice."""
+    return (rule.place, rule.name, _qualified(rule)) == (older.place, older.name, _qualified(older))
+
+
+def _qualified(rule: Rule) -> str:
+    return str(getattr(rule.count, "__qualname__", ""))
+
+
+def _says_otherwise(rule: Rule, older: Rule) -> bool:
+    """Whether a definition was changed between two runs of it."""
+    stated, before = ((r.ops, r.family, r.formula, r.source) for r in (rule, older))
+    code, old = (getattr(r.count, "__code__", None) for r in (rule, older))
+    return stated != before or code != old
 
 
 def rule_for(op: str) -> Rule | None:

@@ -46,7 +46,7 @@ def test_the_first_parameter_decides_and_a_note_lists_the_others() -> None:
     model.append(Mixed(torch.mul, 4, dtype=torch.float64))
     report = cnnstat.analyze(model, (3, 4))
     assert [item["dtype"] for item in report.meta["inputs"]] == ["bfloat16"]
-    (note,) = [note for note in report.notes if note.code == "types"]
+    (note,) = [note for note in report.notes if note.kind == "types"]
     assert "bfloat16" in note.text and "float64" in note.text
 
 
