@@ -28,6 +28,7 @@ from cnnstat.trace.arguments import arguments, parameter_types
 from cnnstat.trace.fake import fake_tensors
 from cnnstat.trace.gradient import GradientScopes
 from cnnstat.trace.isolation import isolated
+from cnnstat.trace.lazy import materialized_on
 from cnnstat.trace.meta import NeedsValues
 from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack, is_lazy, tensors_of
 from cnnstat.trace.nesting import refuse_circle, room_to_nest
@@ -227,12 +228,15 @@ class _Run:
         with ExitStack() as context:
             if self.engine == "fake":
                 context.enter_context(fake_tensors(self.model))
+            if self.engine != "cpu":
+                context.enter_context(materialized_on(self.model, self.engine))
             if self.inference:
                 context.enter_context(torch.inference_mode())
             else:
                 context.enter_context(torch.set_grad_enabled(self.backward))
             args, kwargs = arguments(self.inputs, self.engine)
             given = recorder.existing(tensors_of((args, kwargs)), "input")
+            lazy = any(map(is_lazy, (*self.model.parameters(), *self.model.buffers())))
             self._describe_held()
             gradients = GradientScopes(stack) if self.backward else None
             optimizer = self._optimizer()
@@ -249,6 +253,8 @@ class _Run:
                     f"{stack.strayed}, where its operations cannot be recorded",
                     hint="run the model in one thread",
                 )
+            if lazy:  # what got its shape on the way is weights like any other
+                self._describe_held()
             returned = tuple(map(recorder.describe, tensors_of(output)))
             if gradients is not None:
                 recorder.phase = "backward"
