@@ -144,7 +144,9 @@ class _LargeOnMeta(TorchFunctionMode):
             mixed = len(on_meta) == 2 and isinstance(error, RuntimeError)
             if not mixed or large is None:
                 # While torch.jit traces, sizes are tensors, which meta kernels cannot read.
-                if _for_want_of_values(error) or (True in on_meta and torch._C._get_tracing_state() is not None):
+                if _for_want_of_values(error) or (
+                    True in on_meta and torch._C._get_tracing_state() is not None
+                ):
                     self.refusals.append(error)
                 raise
             there = [t.to("meta") if isinstance(t, torch.Tensor) else t for t in leaves]
