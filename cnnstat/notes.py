@@ -50,9 +50,11 @@ def _engine(trace: Trace) -> Iterator[Note]:
     reasons = "; ".join(trace.meta.get("tried", ()))
     if trace.meta.get("engine") == "cpu":
         why = f" ({reasons})" if reasons else ""
+        seeded = trace.meta.get("seeded", ("weights", "inputs"))
+        given = f" with seeded {' and '.join(seeded)}" if seeded else ""
         yield Note(
             "data-dependent",
-            "ran for real on the CPU with seeded weights and inputs: shapes may depend on the data, "
+            f"ran for real on the CPU{given}: shapes may depend on the data, "
             f"and then so do the counts{why}",
         )
     elif reasons:

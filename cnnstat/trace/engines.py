@@ -106,7 +106,8 @@ def record(
             return outcome
         failed = outcome
         needed = failed.needed
-        reasons.append(f"{rung}: {_first_line(failed.error)}")
+        where = f" in {_shortened(failed.path)}" if failed.path else ""
+        reasons.append(f"{rung}: {_first_line(failed.error)}{where}{_place(failed.error)}")
         if failed.wants:
             continue
         message = _failure(failed, expected)
@@ -161,12 +162,21 @@ def _attempt(
                 make = partial(in_place, makers.original, weights=rung == "cpu")
                 continue
         if isinstance(outcome, Trace):
-            left = {"left": list(done.left)} if done.left else {}
+            left: dict[str, Any] = {"left": list(done.left)} if done.left else {}
+            if rung == "cpu":
+                left["seeded"] = _seeded(makers, inputs)
             return replace(outcome, meta={**outcome.meta, **left})
         if rung == "cpu" and inference and _wants_gradients(outcome.error):
             inference = False
             continue
         return outcome
+
+
+def _seeded(makers: Makers, inputs: Inputs) -> list[str]:
+    """What was drawn at random: not the weights of a module that was given, nor given tensors."""
+    shapes = any(isinstance(leaf, InputSpec) for leaf in inputs.leaves)
+    drawn = {"weights": makers.original is None, "inputs": shapes}
+    return [name for name in drawn if drawn[name]]
 
 
 def _once(
@@ -390,7 +400,14 @@ def _told(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
+    if lines and (
+        missing := _NO_KERNEL.match(lines[0])
+    ):  # torch lists all the backends that have one
+        return f"{missing[1]} has no kernel for {missing[2].lower()} tensors"
     return lines[0] if lines else type(error).__name__
+
+
+_NO_KERNEL = re.compile(r"(?:.*: )?Could not run '([^']+)' with arguments from the '(\w+)' backend")
 
 
 _OWN = str(Path(__file__).parent.parent) + os.sep
