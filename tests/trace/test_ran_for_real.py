@@ -53,3 +53,26 @@ def test_a_missing_kernel_is_named_without_a_list_of_backends() -> None:
     text = note_of(model, (1, 16))
     assert "aten::_empty_affine_quantized has no kernel for" in text
     assert "\n" not in text and "backends" not in text and len(text) < 400
+
+
+@torch.library.custom_op("cnnstat_test_kernels::asserts", mutates_args=())
+def asserts(x: torch.Tensor) -> torch.Tensor:
+    """An operation whose meta kernel is wrong."""
+    return x.clone()
+
+
+@asserts.register_fake
+def _(x: torch.Tensor) -> torch.Tensor:
+    raise AssertionError("stride of x")
+
+
+class Asserts(Kept):
+    def forward(self, x: Any) -> Any:
+        return self.layer(asserts(x))
+
+
+def test_a_meta_kernel_that_asserts_is_no_failure_of_the_model() -> None:
+    """3·4·2 MACs."""
+    report = cnnstat.analyze(Asserts(), (3, 4))
+    assert report.meta["engine"] == "cpu"
+    assert report.totals.macs == 24
