@@ -310,7 +310,15 @@ class Inputs:
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether a value is a tensor or an array, told by its attributes: torch is not needed."""
+    """Whether a value is a tensor or an array, told by its attributes: torch is not needed.
+
+    Raises `InputError` for a nested tensor: one of its sizes is no number.
+    """
+    if getattr(value, "is_nested", False) is True:
+        raise InputError(
+            "the input is a nested tensor, whose samples have sizes of their own",
+            hint="give it padded, or as the shape of its values, and nest it inside forward",
+        )
     return hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, InputSpec)
 
 

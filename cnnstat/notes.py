@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from cnnstat.record import Trace
 from cnnstat.report import Layer, Note, Uncounted
+from cnnstat.rules import rule_for
 
 _SHOWN = 5
 
@@ -18,6 +19,7 @@ def notes_on(trace: Trace, uncounted: tuple[Uncounted, ...]) -> tuple[Note, ...]
             _unknown(uncounted),
             _engine(trace),
             _types(trace),
+            _edited(trace),
             _shared(trace),
             _never_called(trace),
             left_by(trace),
@@ -63,9 +65,11 @@ def _engine(trace: Trace) -> Iterator[Note]:
     reasons = "; ".join(trace.meta.get("tried", ()))
     if trace.meta.get("engine") == "cpu":
         why = f" ({reasons})" if reasons else ""
+        seeded = trace.meta.get("seeded", ("weights", "inputs"))
+        given = f" with seeded {' and '.join(seeded)}" if seeded else ""
         yield Note(
             "data-dependent",
-            "ran for real on the CPU with seeded weights and inputs: shapes may depend on the data, "
+            f"ran for real on the CPU{given}: shapes may depend on the data, "
             f"and then so do the counts{why}",
         )
     elif reasons:
@@ -81,6 +85,15 @@ def _types(trace: Trace) -> Iterator[Note]:
             "types",
             f"the input is {types[0]}, the type of the first parameter; others are "
             f"{_listed(types[1:])}",
+        )
+
+
+def _edited(trace: Trace) -> Iterator[Note]:
+    rules = {call.op: rule_for(call.op) for call in trace.ops}
+    if names := [op for op, rule in rules.items() if rule is not None and rule.edited]:
+        yield Note(
+            "edited-rule",
+            f"counted by the newest rule, which replaced that of an earlier cell: {_listed(names)}",
         )
 
 

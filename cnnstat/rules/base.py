@@ -9,11 +9,9 @@ from __future__ import annotations
 import inspect
 import math
 import os
-import warnings
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
@@ -49,6 +47,10 @@ class Rule:
     """Whether what runs is not known to the operation: the formula is of a textbook's algorithm."""
     of_reals: bool = False
     """Whether the formula counts operations on real numbers where the tensors are complex."""
+    place: str = ""
+    """The file that registered it; `""`: a notebook or a prompt, whose cells have no lasting name."""
+    edited: bool = False
+    """Whether it took the place of another that an earlier cell of the notebook registered."""
 
     def count(self, call: OpCall) -> Work:
         """The work of one call in operations on real numbers."""
@@ -119,9 +121,11 @@ def counts(
     turned into those on real ones; with `of_reals` the function has done so itself. What is `estimated` is
     marked so in every report.
 
-    The same function of the same file, or of a cell that is run again, replaces the one before it. Raises
-    `ValueError` where an operation has a rule of another file or name, or is zero by definition.
+    A file that is loaded again, or a cell that runs again, replaces the rule of the same name that it
+    registered before. Raises `ValueError` where an operation has a rule from another file or under
+    another name, or is zero by definition.
     """
+    place = _place(sys._getframe(1).f_code.co_filename)
 
     def register(count: Count) -> Count:
         rule = Rule(
@@ -135,60 +139,50 @@ def counts(
             variant=variant,
             estimated=estimated,
             of_reals=of_reals,
+            place=place,
         )
         from cnnstat.rules.zero import ZERO
 
-        older = [known for op in rule.ops if (known := _RULES.get(op)) is not None]
-        for known in older:
-            if _origin(known.formal) != _origin(count):
-                op = next(op for op in known.ops if op in rule.ops)
-                raise ValueError(f"{op} has a rule already: {known.name}, {_place(known.formal)}")
+        older = list(dict.fromkeys(_RULES[op] for op in rule.ops if op in _RULES))
         for op in rule.ops:
+            if op in _RULES and not _is_again(rule, _RULES[op]):
+                where = f" ({_RULES[op].place})" if _RULES[op].place != place else ""
+                raise ValueError(f"{op} has a rule already: {_RULES[op].name}{where}")
             if op in ZERO:
                 raise ValueError(f"{op} is zero by definition")
-        for known in older:
-            if _is_of_a_cell(count) and _text(known.formal) != _text(count):
-                warnings.warn(
-                    f"the rule {rule.name} for {', '.join(rule.ops)} replaces that of an earlier cell",
-                    stacklevel=2,
-                )
-            for op in known.ops:
-                _RULES.pop(op, None)
+        for op in [op for replaced in older for op in replaced.ops]:
+            _RULES.pop(op, None)
+        if not place and any(_says_otherwise(rule, replaced) for replaced in older):
+            rule = replace(rule, edited=True)
         _RULES.update(dict.fromkeys(rule.ops, rule))
         return count
 
     return register
 
 
-def _file(count: Count) -> str:
-    """The file of a function; of a cell a name that nobody else has."""
-    return str(getattr(getattr(count, "__code__", None), "co_filename", ""))
+_CELLS = ("ipykernel_", "ipython-input", "notebook-cell", "__marimo__")
 
 
-def _is_of_a_cell(count: Count) -> bool:
-    return getattr(count, "__module__", "") == "__main__" and not Path(_file(count)).is_file()
+def _place(file: str) -> str:
+    """The file, or `""` for a cell: its name changes with what is written in it."""
+    cell = file.startswith("<") or any(mark in file for mark in _CELLS)
+    return "" if cell else os.path.realpath(file)
 
 
-def _origin(count: Count) -> tuple[str, str, str]:
-    """Where a function stands: the same for one that is loaded, or whose cell is run, once more."""
-    named = str(getattr(count, "__qualname__", ""))
-    if _is_of_a_cell(count):
-        return "cell", "", named
-    file = _file(count)
-    return "file", os.path.realpath(file) if file else str(getattr(count, "__module__", "")), named
+def _is_again(rule: Rule, older: Rule) -> bool:
+    """Whether two rules are the same definition, run twice."""
+    return (rule.place, rule.name, _qualified(rule)) == (older.place, older.name, _qualified(older))
 
 
-def _place(count: Count) -> str:
-    if getattr(count, "__module__", "").startswith("cnnstat."):
-        return "which is cnnstat's own"
-    kind, file, _ = _origin(count)
-    return "of an earlier cell" if kind == "cell" else f"in {file}"
+def _qualified(rule: Rule) -> str:
+    return str(getattr(rule.formal, "__qualname__", ""))
 
 
-def _text(count: Count) -> Any:
-    """What a function does, whatever line it stands on."""
-    code = getattr(count, "__code__", None)
-    return code and (code.co_code, code.co_consts, code.co_names)
+def _says_otherwise(rule: Rule, older: Rule) -> bool:
+    """Whether a definition was changed between two runs of it."""
+    stated, before = ((r.ops, r.family, r.formula, r.source) for r in (rule, older))
+    code, old = (getattr(r.formal, "__code__", None) for r in (rule, older))
+    return stated != before or code != old
 
 
 def rule_for(op: str) -> Rule | None:

@@ -27,7 +27,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.weak import WeakIdKeyDictionary
 
-from cnnstat.errors import causes
+from cnnstat.errors import CnnstatError, causes
 
 T = TypeVar("T")
 
@@ -48,30 +48,50 @@ def build_skeleton(build: Callable[[], T]) -> T:
     """What `build()` returns, without weights where its constructors permit it.
 
     A constructor that reads a value out of a large tensor or a parameter cannot do so on the meta
-    device. It is called again with real tensors, and after that with real parameters too.
+    device. It is called again with real tensors, and after that with real parameters too; also where
+    its own code caught the refusal. Raises what the last call raised, which names the first one's
+    failure where that was another.
     """
-    try:
-        with skeleton():
-            return build()
-    except Exception as error:
-        if not _for_want_of_values(error):
-            raise
-    try:
-        with skeleton(large=None):
-            return build()
-    except Exception as error:
-        if not _for_want_of_values(error):
-            raise
+    first: Exception | None = None
+    for large in (LARGE, None):
+        with skeleton(large=large) as refusals:
+            try:
+                built = build()
+            except (Exception, SystemExit) as error:
+                if not refusals and not _for_want_of_values(error):
+                    raise
+                first = first or (refusals[0] if refusals else _as_exception(error))
+            else:
+                if not refusals:
+                    return built
+                first = first or refusals[0]
     with _unchanged_globals():
-        return build()
+        try:
+            return build()
+        except CnnstatError as error:
+            before = _first_line(first)
+            if before and before not in error.message:
+                text = f"{error.message} (built for real, after building without values: {before})"
+                raise type(error)(text, hint=error.hint) from error.__cause__
+            raise
+
+
+def _as_exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else RuntimeError(str(error))
+
+
+def _first_line(error: Exception | None) -> str:
+    lines = str(error or "").strip().splitlines()
+    return lines[0] if lines else ""
 
 
 @contextmanager
-def skeleton(*, large: int | None = LARGE) -> Iterator[None]:
+def skeleton(*, large: int | None = LARGE) -> Iterator[list[Exception]]:
     """While this is active, new parameters have no storage and `torch.nn.init` does nothing.
 
     `large` is the number of elements from which any new tensor has no storage; `None`: never. On
-    exit everything is as before, the random number generators and the default dtype included.
+    exit everything is as before, the random number generators and the default dtype included. Gives
+    a list of what torch refused in the meantime because a tensor had no values.
     """
     # Weak, so that a real tensor is freed as soon as its module holds the meta one in its place.
     seen = WeakIdKeyDictionary()
@@ -89,17 +109,17 @@ def skeleton(*, large: int | None = LARGE) -> Iterator[None]:
         stack.callback(active.clear)
         for name, function in _init_functions().items():
             stack.enter_context(patch.object(nn.init, name, _idle(function, active)))
-        if large is not None:
-            stack.enter_context(_LargeOnMeta(large))
-        yield
+        watch = stack.enter_context(_LargeOnMeta(large))
+        yield watch.refusals
 
 
 class _LargeOnMeta(TorchFunctionMode):
     """Sends the creation of large tensors to the meta device, and what is computed with them."""
 
-    def __init__(self, large: int) -> None:
+    def __init__(self, large: int | None) -> None:
         super().__init__()
         self.large = large
+        self.refusals: list[Exception] = []
 
     def __torch_function__(
         self,
@@ -109,17 +129,25 @@ class _LargeOnMeta(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _SIZED and self._numel(func, args, kwargs) >= self.large:
+        large = self.large
+        if large is not None and func in _SIZED and self._numel(func, args, kwargs) >= large:
             unfit = ("pin_memory", "generator")
             kwargs = {name: value for name, value in kwargs.items() if name not in unfit}
             kwargs["device"] = "meta"
         try:
             return func(*args, **kwargs)
-        except (RuntimeError, NotImplementedError):
+        except Exception as error:
             # A constructor that runs its own layers, to learn the size of their output, feeds a
             # real tensor to meta parameters.
             leaves, structure = tree_flatten((args, kwargs))
-            if not {True, False} <= {t.is_meta for t in leaves if isinstance(t, torch.Tensor)}:
+            on_meta = {t.is_meta for t in leaves if isinstance(t, torch.Tensor)}
+            mixed = len(on_meta) == 2 and isinstance(error, RuntimeError)
+            if not mixed or large is None:
+                # While torch.jit traces, sizes are tensors, which meta kernels cannot read.
+                if _for_want_of_values(error) or (
+                    True in on_meta and torch._C._get_tracing_state() is not None
+                ):
+                    self.refusals.append(error)
                 raise
             there = [t.to("meta") if isinstance(t, torch.Tensor) else t for t in leaves]
             moved, named = tree_unflatten(there, structure)

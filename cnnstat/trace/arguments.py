@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from cnnstat.inputs import Inputs, InputSpec
+from cnnstat.trace.meta import NeedsValues
 from cnnstat.trace.twin import on_meta
 
 
@@ -49,6 +50,7 @@ def _filled(value: Any, make: Callable[[Any], torch.Tensor]) -> Any:
 
 def _meta(value: InputSpec | torch.Tensor) -> torch.Tensor:
     if isinstance(value, torch.Tensor):
+        _refuse_sparse(value)
         # Lengths, masks and indices may be asked for their values.
         return on_meta(value) if value.is_floating_point() else value.detach().cpu().clone()
     return torch.empty(value.shape, dtype=getattr(torch, value.dtype), device="meta")
@@ -56,8 +58,14 @@ def _meta(value: InputSpec | torch.Tensor) -> torch.Tensor:
 
 def _fake(value: InputSpec | torch.Tensor) -> torch.Tensor:
     if isinstance(value, torch.Tensor):
+        _refuse_sparse(value)
         return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype)
     return torch.empty(value.shape, dtype=getattr(torch, value.dtype))
+
+
+def _refuse_sparse(value: torch.Tensor) -> None:
+    if value.layout is not torch.strided:  # which elements it has is among its values
+        raise NeedsValues(f"an input is sparse ({str(value.layout).removeprefix('torch.')})")
 
 
 def _cpu(value: InputSpec | torch.Tensor) -> torch.Tensor:

@@ -28,6 +28,7 @@ from cnnstat.trace.arguments import arguments, parameter_types
 from cnnstat.trace.fake import fake_tensors
 from cnnstat.trace.gradient import GradientScopes
 from cnnstat.trace.isolation import isolated
+from cnnstat.trace.lazy import materialized_on
 from cnnstat.trace.meta import NeedsValues
 from cnnstat.trace.modules import ORIGINAL_RAN, ModuleStack, is_lazy, tensors_of
 from cnnstat.trace.nesting import refuse_circle, room_to_nest
@@ -105,7 +106,8 @@ def record(
             return outcome
         failed = outcome
         needed = failed.needed
-        reasons.append(f"{rung}: {_first_line(failed.error)}")
+        where = f" in {_shortened(failed.path)}" if failed.path else ""
+        reasons.append(f"{rung}: {_first_line(failed.error)}{where}{_place(failed.error)}")
         if failed.wants:
             continue
         message = _failure(failed, expected)
@@ -164,12 +166,21 @@ def _attempt(
                 make = partial(in_place, makers.original, weights=rung == "cpu")
                 continue
         if isinstance(outcome, Trace):
-            left = {"left": list(done.left)} if done.left else {}
+            left: dict[str, Any] = {"left": list(done.left)} if done.left else {}
+            if rung == "cpu":
+                left["seeded"] = _seeded(makers, inputs)
             return replace(outcome, meta={**outcome.meta, **left})
         if rung == "cpu" and inference and _wants_gradients(outcome.error):
             inference = False
             continue
         return outcome
+
+
+def _seeded(makers: Makers, inputs: Inputs) -> list[str]:
+    """What was drawn at random: not the weights of a module that was given, nor given tensors."""
+    shapes = any(isinstance(leaf, InputSpec) for leaf in inputs.leaves)
+    drawn = {"weights": makers.original is None, "inputs": shapes}
+    return [name for name in drawn if drawn[name]]
 
 
 def _once(
@@ -231,12 +242,15 @@ class _Run:
         with ExitStack() as context:
             if self.engine == "fake":
                 context.enter_context(fake_tensors(self.model))
+            if self.engine != "cpu":
+                context.enter_context(materialized_on(self.model, self.engine))
             if self.inference:
                 context.enter_context(torch.inference_mode())
             else:
                 context.enter_context(torch.set_grad_enabled(self.backward))
             args, kwargs = arguments(self.inputs, self.engine)
             given = recorder.existing(tensors_of((args, kwargs)), "input")
+            lazy = any(map(is_lazy, (*self.model.parameters(), *self.model.buffers())))
             self._describe_held()
             gradients = GradientScopes(stack) if self.backward else None
             optimizer = self._optimizer()
@@ -253,6 +267,8 @@ class _Run:
                     f"{stack.strayed}, where its operations cannot be recorded",
                     hint="run the model in one thread",
                 )
+            if lazy:  # what got its shape on the way is weights like any other
+                self._describe_held()
             returned = tuple(map(recorder.describe, tensors_of(output)))
             if gradients is not None:
                 recorder.phase = "backward"
@@ -388,7 +404,14 @@ def _told(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
+    if lines and (
+        missing := _NO_KERNEL.match(lines[0])
+    ):  # torch lists all the backends that have one
+        return f"{missing[1]} has no kernel for {missing[2].lower()} tensors"
     return lines[0] if lines else type(error).__name__
+
+
+_NO_KERNEL = re.compile(r"(?:.*: )?Could not run '([^']+)' with arguments from the '(\w+)' backend")
 
 
 _OWN = str(Path(__file__).parent.parent) + os.sep

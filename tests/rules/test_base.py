@@ -108,56 +108,65 @@ def test_a_second_rule_is_refused(scratch):
         rule_of("aten.linear")(lambda call: Work())
 
 
-SOURCE = """
+RULE = """
 import cnnstat
-@cnnstat.counts({ops}, family="elementwise", formula="n", source="own")
-def {name}(call): return cnnstat.Work(adds={adds})
+@cnnstat.counts("mylib::scan", family="elementwise", formula="{n} n", source="own")
+def {name}(call):
+    return cnnstat.Work(adds={n} * call.output.numel)
 """
 
 
-def run_as(file, module, ops='"again::scan"', name="scan", adds=1):
-    source = SOURCE.format(ops=ops, name=name, adds=adds)
-    exec(compile(source, str(file), "exec"), {"__name__": module})
+def run_code(file, name="scan", n=1):
+    """Run the code of a file or a cell that registers the rule of `n` additions an element."""
+    exec(compile(RULE.format(name=name, n=n), file, "exec"), {"__name__": "__main__"})
 
 
-def adds_of(op):
-    return rule_for(op).count(OpCall(0, op, "", {}, ())).adds
+def test_a_file_that_is_loaded_again_replaces_its_rule(scratch):
+    run_code("/somewhere/net.py")
+    run_code("/somewhere/net.py", n=2)
+    assert rule_for("mylib.scan").formula == "2 n"
+    assert not rule_for("mylib.scan").edited
 
 
-def test_a_file_that_is_loaded_again_replaces_its_rules(scratch, tmp_path, recwarn):
-    file = tmp_path / "custom.py"
-    file.touch()
-    run_as(file, "one", ops='"again::scan", "again::gone"')
-    (tmp_path / "inner").mkdir()
-    run_as(tmp_path / "inner" / ".." / "custom.py", "two", adds=2)
-    assert adds_of("again.scan") == 2 and rule_for("again.gone") is None
-    assert not recwarn.list
+@pytest.mark.parametrize(
+    ("file", "name"), [("/else/net.py", "scan"), ("/somewhere/net.py", "other")]
+)
+def test_another_file_or_another_name_is_refused(scratch, file, name):
+    run_code("/somewhere/net.py")
+    with pytest.raises(ValueError, match=r"mylib\.scan has a rule already: scan"):
+        run_code(file, name, n=2)
+    assert rule_for("mylib.scan").formula == "1 n"
 
 
-def test_a_cell_that_is_run_again_replaces_its_rule_and_says_so_where_it_was_edited(
-    scratch, recwarn
-):
-    run_as("/tmp/ipykernel_1/11.py", "__main__")
-    run_as("/tmp/ipykernel_1/11.py", "__main__")
-    assert adds_of("again.scan") == 1 and not recwarn.list
-    run_as("/tmp/ipykernel_1/22.py", "__main__", adds=2)
-    assert adds_of("again.scan") == 2
-    (warning,) = recwarn.list
-    assert str(warning.message) == "the rule scan for again.scan replaces that of an earlier cell"
+@pytest.mark.parametrize(
+    "cell",
+    ["<ipython-input-{}-ab>", "/tmp/ipykernel_7/{}.py", "<stdin>", "/tmp/__marimo__cell_{}_.py"],
+)
+def test_a_cell_replaces_its_rule_and_says_so_where_it_was_edited(scratch, cell):
+    run_code(cell.format(1))
+    run_code(cell.format(2))
+    assert not rule_for("mylib.scan").edited
+    run_code(cell.format(3), n=2)
+    assert rule_for("mylib.scan").edited
+    assert rule_for("mylib.scan").formula == "2 n"
+    with pytest.raises(ValueError, match="has a rule already"):
+        run_code(cell.format(4), name="other")
 
 
-@pytest.mark.parametrize("other", ["file", "name", "cell"])
-def test_a_rule_of_another_file_or_name_is_an_error(scratch, tmp_path, other):
-    files = [tmp_path / name for name in ("one.py", "two.py")]
-    for file in files:
-        file.touch()
-    run_as(files[0], "one")
-    with pytest.raises(ValueError, match=r"again\.scan has a rule already: scan, in .*one\.py"):
-        if other == "cell":
-            run_as("/tmp/ipykernel_1/11.py", "__main__")
-        else:
-            run_as(files[other == "file"], "one", name="scan" if other == "file" else "other")
-    assert adds_of("again.scan") == 1
+def test_what_a_replaced_rule_counted_besides_has_no_rule(scratch):
+    code = "import cnnstat\ndef scan(call): ...\n"
+    code += "cnnstat.counts({}, family='a', formula='n', source='own')(scan)"
+    for ops in ("'mylib::a', 'mylib::b'", "'mylib::a'"):
+        exec(compile(code.format(ops), "/somewhere/net.py", "exec"), {"__name__": "net"})
+    assert rule_for("mylib.a") is not None
+    assert rule_for("mylib.b") is None
+
+
+def test_a_refused_rule_leaves_everything_as_it_was(scratch):
+    with pytest.raises(ValueError, match="aten\\.relu"):
+        rule_of("mylib::new", "aten::relu")(lambda call: Work())
+    assert rule_for("mylib.new") is None
+    assert rule_for("aten.relu").name == "relu"
 
 
 def test_a_rule_for_what_is_zero_is_refused(scratch):
