@@ -279,6 +279,7 @@ class _Run:
         held = list(self.stack.held())
         self.recorder.existing((t for t in held if isinstance(t, nn.Parameter)), "weight")
         self.recorder.existing(held, "buffer")
+        self.recorder.packed(self.stack.packed())
 
     def _optimizer(self) -> torch.optim.Optimizer | None:
         """The optimizer of a training step, its state described as there before anything ran."""

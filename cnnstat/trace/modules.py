@@ -19,6 +19,7 @@ from torch.nn.modules import module as nn_module
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from cnnstat.record import ModuleInfo, ParamInfo, TensorSpec
+from cnnstat.trace.packed import is_holder, packed_weights
 
 ORIGINAL_RAN = "the model's own code called the module that this is a copy of"
 
@@ -79,6 +80,12 @@ class ModuleStack:
             for tensor in (*module._parameters.values(), *module._buffers.values()):
                 if tensor is not None and not is_lazy(tensor):
                     yield tensor
+
+    def packed(self) -> Iterator[torch.Tensor]:
+        """Every weight that is packed, once."""
+        for module in self._modules:
+            if module is self.model or not is_holder(module):
+                yield from (tensor for _, tensor in packed_weights(module))
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -142,6 +149,7 @@ class ModuleStack:
         return tuple(
             self._info(path, module, seen)
             for path, module in self.model.named_modules(remove_duplicate=True)
+            if not path or not is_holder(module)
         )
 
     def _info(self, path: str, module: nn.Module, seen: dict[Any, str]) -> ModuleInfo:
@@ -179,14 +187,9 @@ class ModuleStack:
 
 
 def _packed(module: nn.Module) -> Iterator[ParamInfo]:
-    """Weight and bias that a quantised layer keeps in an object of its kernels."""
-    packed = module.__dict__.get("_packed_params")
-    if isinstance(packed, torch.ScriptObject):
-        for name, tensor in zip(("weight", "bias"), packed.unpack(), strict=False):  # type: ignore[attr-defined]
-            if isinstance(tensor, torch.Tensor):
-                dtype = str(tensor.dtype).removeprefix("torch.")
-                shape = tuple(tensor.shape)
-                yield ParamInfo(name, shape, dtype, tensor.dtype.itemsize, trainable=False)
+    for name, tensor in packed_weights(module):
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        yield ParamInfo(name, tuple(tensor.shape), dtype, tensor.dtype.itemsize, trainable=False)
 
 
 def _free(path: str, taken: set[str]) -> str:

@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from cnnstat.record import OpCall, Storage, TensorSpec
 from cnnstat.trace.meta import MetaDevice, OpFacts, facts_of
 from cnnstat.trace.modules import ModuleStack, is_lazy
+from cnnstat.trace.packed import with_geometry
 
 WHOLE = frozenset(
     f"aten.{name}"
@@ -116,6 +117,13 @@ class Recorder(TorchDispatchMode):
                 self.storages[spec.storage] = replace(known, born=-1, role=known.role or role)
         return specs
 
+    def packed(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Say that these weights are held in objects of the kernels' own, in no storage of torch's."""
+        for tensor in tensors:
+            number = len(self.storages)
+            nbytes = tensor.numel() * tensor.dtype.itemsize
+            self.storages[number] = Storage(number, nbytes, -1, role="weight")
+
     def _there_before(self, numbers: Iterable[int]) -> None:
         """What forward reads and nothing made: a tensor that is a plain attribute, say."""
         for number in numbers:
@@ -207,6 +215,9 @@ class Recorder(TorchDispatchMode):
         described = dict(zip(facts.arg_names, map(self._plain, args), strict=False))
         for name, value in kwargs.items():
             described[name] = self._plain(value)
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, torch.ScriptObject):
+                described = with_geometry(facts.name, described, value)
         return described
 
     def _plain(self, value: Any) -> Any:
