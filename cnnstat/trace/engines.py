@@ -249,7 +249,8 @@ class _Run:
             if gradients is not None:
                 recorder.phase = "backward"
                 recorder.scope_of_gradient = gradients.current
-                with recorder:
+                stack.recomputing = True
+                with recorder, stack.watching():
                     gradients.run(output)
                     recorder.gradients(
                         p.grad for p in self.model.parameters() if p.grad is not None

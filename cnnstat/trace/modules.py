@@ -53,6 +53,8 @@ class ModuleStack:
     """Identities of the modules that the model is a copy of, and that must not run in its place."""
     strayed: str = ""
     """What happened that makes the record incomplete: a layer in another thread, an original that ran."""
+    recomputing: bool = False
+    """Whether forward is over, and what runs again (for a checkpoint, while backward runs) is no new call."""
     on_border: Callable[[str, Any], None] | None = None
     """Told whose values cross a module's border: the caller and the arguments when a call begins, the
     module and its output when it ends."""
@@ -106,6 +108,11 @@ class ModuleStack:
         """Path and inputs of the innermost module that raised `error`; `None` if no module did."""
         return self._failed.get(id(error))
 
+    @property
+    def running(self) -> bool:
+        """Whether any module is."""
+        return bool(self._frames)
+
     def _enter(self, module: nn.Module, args: Any) -> None:
         if threading.get_ident() != self._thread:  # the hooks are global, the record is not
             if id(module) in self._calls:
@@ -118,7 +125,10 @@ class ModuleStack:
         calls = self._calls.get(id(module))
         if calls is not None:  # a module made during forward has no path: its work is its caller's
             self.scope, self.call = calls.path, calls.count
-            calls.count += 1
+            if self.recomputing:
+                self.call = 0
+            else:
+                calls.count += 1
         self._frames.append((id(module), self.scope, self.call))
 
     def _leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
@@ -133,7 +143,7 @@ class ModuleStack:
         while self._frames and self._frames.pop()[0] != id(module):
             pass  # frames of calls that a user's own hook cut short
         if calls is not None:
-            if calls.count == 1:
+            if calls.count == 1 and not self.recomputing:
                 calls.inputs = tuple(map(self.describe, tensors_of((args, kwargs))))
                 calls.outputs = tuple(map(self.describe, tensors_of(output)))
             if self.on_border is not None:
@@ -149,7 +159,7 @@ class ModuleStack:
         return tuple(
             self._info(path, module, seen)
             for path, module in self.model.named_modules(remove_duplicate=True)
-            if not path or not is_holder(module)
+            if not path or not (is_holder(module) or isinstance(module, _LISTS))
         )
 
     def _info(self, path: str, module: nn.Module, seen: dict[Any, str]) -> ModuleInfo:
@@ -158,7 +168,7 @@ class ModuleStack:
         return ModuleInfo(
             path=path,
             type=_type_name(module),
-            params=(*self._infos(path, module._parameters, seen), *_packed(module)),
+            params=(*self._infos(path, dict(_own_parameters(module)), seen), *_packed(module)),
             buffers=tuple(self._infos(path, module._buffers, seen)),
             calls=calls.count,
             inputs=calls.inputs,
@@ -184,6 +194,17 @@ class ModuleStack:
                 tied_to=first if first != full else "",
                 storage=spec.storage,
             )
+
+
+_LISTS = (nn.ParameterList, nn.ParameterDict)
+"""Modules that nobody calls: what they hold is the layer's that they are in."""
+
+
+def _own_parameters(module: nn.Module) -> Iterator[tuple[str, torch.Tensor | None]]:
+    yield from module._parameters.items()
+    for name, child in module._modules.items():
+        if isinstance(child, _LISTS):
+            yield from ((f"{name}.{inner}", tensor) for inner, tensor in _own_parameters(child))
 
 
 def _packed(module: nn.Module) -> Iterator[ParamInfo]:

@@ -273,8 +273,10 @@ class Recorder(TorchDispatchMode):
             )
         else:
             outputs = ()
-        if self.phase == "forward" and self.modules is not None:
-            scope, call = self.modules.scope, self.modules.call
+        # Backward runs modules too: a checkpoint's, again.
+        stack = self.modules
+        if stack is not None and (self.phase == "forward" or stack.running):
+            scope, call = stack.scope, stack.call
         else:
             scope, call = self.scope_of_gradient(), 0
         self.ops.append(
