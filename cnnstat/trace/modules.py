@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any
@@ -59,6 +59,7 @@ class ModuleStack:
     """Told whose values cross a module's border: the caller and the arguments when a call begins, the
     module and its output when it ends."""
     _modules: list[nn.Module] = field(init=False)
+    _by_id: dict[int, nn.Module] = field(init=False)
     _thread: int = field(init=False)
     _frames: list[tuple[int, str, int]] = field(default_factory=list)
     _calls: dict[int, _Calls] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class ModuleStack:
 
     def __post_init__(self) -> None:
         self._modules = []
+        self._by_id = {}
         self._thread = threading.get_ident()
         taken: set[str] = set()
         for path, module in self.model.named_modules(remove_duplicate=False):
@@ -73,8 +75,32 @@ class ModuleStack:
             if calls is None:
                 self._calls[id(module)] = _Calls(_free(path, taken))
                 self._modules.append(module)
+                self._by_id[id(module)] = module
             else:
                 calls.aliases.append(path)
+
+    def layer_of(self, inputs: Iterable[TensorSpec], outputs: tuple[TensorSpec, ...]) -> str:
+        """Path of the layer whose work an operation is, by the weights among its `inputs`.
+
+        What `torch.jit` scripts or traces calls none of Python's hooks within: the layers in it are known by
+        their weights alone, and what has none is the innermost module's that was called from Python.
+        """
+        running = self._by_id.get(self._frames[-1][0]) if self._frames else None
+        if not isinstance(running, torch.jit.ScriptModule):
+            return self.scope
+        inputs = tuple(inputs)
+        for module in running.modules():
+            calls = self._calls.get(id(module))
+            if module is running or calls is None:
+                continue
+            own = {self.describe(t).storage for t in _own_tensors(module)}
+            if any(spec.storage in own for spec in inputs if spec.storage >= 0):
+                if not calls.count:
+                    calls.inputs = tuple(s for s in inputs if s.storage not in own)
+                    calls.outputs = outputs
+                calls.count = max(calls.count, self.call + 1)
+                return calls.path
+        return self.scope
 
     def held(self) -> Iterator[torch.Tensor]:
         """Every parameter and buffer that has a shape, once for each module that holds it."""
@@ -211,6 +237,11 @@ def _packed(module: nn.Module) -> Iterator[ParamInfo]:
     for name, tensor in packed_weights(module):
         dtype = str(tensor.dtype).removeprefix("torch.")
         yield ParamInfo(name, tuple(tensor.shape), dtype, tensor.dtype.itemsize, trainable=False)
+
+
+def _own_tensors(module: nn.Module) -> Iterator[torch.Tensor]:
+    yield from module.parameters(recurse=False)
+    yield from module.buffers(recurse=False)
 
 
 def _free(path: str, taken: set[str]) -> str:

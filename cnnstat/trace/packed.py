@@ -61,7 +61,7 @@ def _unpacked(packed: Any) -> tuple[Any, ...]:
 
 
 def _recurrent(packed: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """Matrices and biases of a layer of an LSTM or GRU: tensors, and two packed linear layers, in its state."""
+    """Matrices and biases of a layer of an LSTM or GRU: tensors and two packed linear layers in its state."""
     if not packed._has_method("__getstate__"):
         return
     state = packed.__getstate__()

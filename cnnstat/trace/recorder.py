@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cnnstat.record import OpCall, Storage, TensorSpec
+from cnnstat.record import OpCall, Storage, TensorSpec, tensors_in
 from cnnstat.trace.meta import MetaDevice, OpFacts, facts_of
 from cnnstat.trace.modules import ModuleStack, is_lazy
 from cnnstat.trace.packed import with_geometry
@@ -277,6 +277,8 @@ class Recorder(TorchDispatchMode):
         stack = self.modules
         if stack is not None and (self.phase == "forward" or stack.running):
             scope, call = stack.scope, stack.call
+            if self.phase == "forward":
+                scope = stack.layer_of(tensors_in(tuple(described.values())), outputs)
         else:
             scope, call = self.scope_of_gradient(), 0
         self.ops.append(

@@ -40,7 +40,9 @@ class Listed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.all = nn.ParameterList([nn.Parameter(torch.ones(3, 4)), nn.Parameter(torch.ones(5, 3))])
+        self.all = nn.ParameterList(
+            [nn.Parameter(torch.ones(3, 4)), nn.Parameter(torch.ones(5, 3))]
+        )
         self.more = nn.ParameterDict({"last": nn.Parameter(torch.ones(2, 5))})
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -78,3 +80,25 @@ def test_weights_that_are_not_registered_are_named_with_their_number() -> None:
 def test_a_network_whose_weights_are_all_registered_has_no_such_note() -> None:
     report = cnnstat.analyze(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)), (1, 4))
     assert "unregistered" not in [note.kind for note in report.notes]
+
+
+class Scripted(nn.Module):
+    """A convolution in front of a network that is compiled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 4, 1)
+        self.compiled = torch.jit.script(nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.compiled(self.first(x))
+        return result
+
+
+def test_work_of_a_scripted_layer_stands_under_it() -> None:
+    # 3·3 positions of 4·4·9 products; it ran, and is the one convolution in there.
+    report = cnnstat.analyze(Scripted(), (1, 2, 5, 5))
+    layer = report.layer("compiled.0")
+    assert (layer.macs, layer.calls, layer.kind) == (9 * 144, 1, "standard")
+    assert report.layer("compiled").macs == 0
+    assert report.kinds["standard"].layers == 1
