@@ -123,6 +123,8 @@ def _work(
         if rule is not None and not _ragged(call):
             try:
                 work = as_counted(rule.count(call), kinds.of_op[call.index])
+                if call.phase != "forward":  # gradients, and what is computed again
+                    work = replace(work, activations=0)
                 works[call.index] = replace(work, moved=_moved(call))
                 continue
             except RULE_ERRORS as error:

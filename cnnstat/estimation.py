@@ -165,9 +165,8 @@ def _unknown_batch(prepared: Prepared, records: Records) -> Note:
 
 def _notes(trace: Trace, step: Step) -> Iterator[Note]:
     if trace.meta["engine"] == "cpu":
-        yield Note(
-            "engine", "the model ran for real on the CPU, since its shapes depend on its data"
-        )
+        why = "; ".join(trace.meta.get("tried", ()))
+        yield Note("engine", f"the model ran for real on the CPU{f' ({why})' if why else ''}")
     if step.trains and any(m.type in _RECURRENT and m.calls for m in trace.modules):
         yield Note(
             "recurrent",

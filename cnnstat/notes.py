@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cnnstat.record import Trace
+from cnnstat.record import Trace, tensors_in
 from cnnstat.report import Layer, Note, Uncounted
 from cnnstat.rules import rule_for
 
@@ -22,6 +22,7 @@ def notes_on(trace: Trace, uncounted: tuple[Uncounted, ...]) -> tuple[Note, ...]
             _edited(trace),
             _shared(trace),
             _never_called(trace),
+            _unregistered(trace),
             left_by(trace),
         )
         for note in source
@@ -130,6 +131,31 @@ def _never_called(trace: Trace) -> Iterator[Note]:
         yield Note(
             "never-called",
             f"never called, though their {count:,} parameters count: {_listed(idle)}",
+        )
+
+
+def _unregistered(trace: Trace) -> Iterator[Note]:
+    """Weights that no module holds as parameter or buffer: a plain list of layers, a frozen module."""
+    constants = {storage.id for storage in trace.storages if storage.role == "constant"}
+    weights: dict[int, int] = {}
+    scopes: dict[str, None] = {}
+    for call in trace.ops:
+        if call.phase != "forward":
+            continue
+        rule = rule_for(call.op)
+        product = rule is not None and rule.family in ("linear", "matmul")
+        for name, value in call.args.items():
+            if product or name in ("weight", "bias"):
+                for spec in tensors_in(value):
+                    if spec.storage in constants:
+                        weights[spec.storage] = max(spec.numel, weights.get(spec.storage, 0))
+                        scopes[call.scope or "the model's own code"] = None
+    if weights:
+        yield Note(
+            "unregistered",
+            f"{sum(weights.values()):,} weights are used and not registered, in {_listed(list(scopes))}: "
+            "they are in no module's parameters, and params leaves them out",
+            hint="layers go into an nn.ModuleList; what torch.jit froze is constant, and has no parameters",
         )
 
 

@@ -282,7 +282,8 @@ class _Tape:
 
     def _buffer(self, id: int, value: _Value) -> Buffer:
         itemsize, dtype = value.spec.itemsize, value.spec.dtype
-        floating = dtype.startswith(("float", "bfloat"))
+        # A quantised tensor stands for real numbers, of which a plan has one format.
+        floating = dtype.startswith(("float", "bfloat", "qint", "quint"))
         numel = value.nbytes // max(itemsize, 1)
         return Buffer(id, value.name, numel, itemsize, floating, value.spec.shape)
 

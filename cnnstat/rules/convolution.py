@@ -154,16 +154,21 @@ def convolution_backward(call: OpCall) -> Work:
 
 
 @counts(
-    *(f"quantized.conv{n}d{act}" for n in (1, 2, 3) for act in ("", "_relu", "_add_relu")),
+    *(
+        f"quantized.conv{n}d{kind}"
+        for n in (1, 2, 3)
+        for kind in ("", "_relu", "_add", "_add_relu", "_dynamic")
+    ),
+    *(f"quantized.conv_transpose{n}d{kind}" for n in (1, 2, 3) for kind in ("", "_dynamic")),
     family="convolution",
-    formula="N·K·(C/g)·k·o MACs of integers; bias: one addition an output element",
+    formula="N·K·(C/g)·k·o MACs of integers; transposed: N·C·(K/g)·k·i; bias: one addition an output element",
     source="as convolution",
 )
 def quantized_convolution(call: OpCall) -> Work:
     """The weight is inside the packed parameters, which the record unpacks."""
     packed = next(value for value in call.args.values() if isinstance(value, tuple) and value)
     w, y = packed[0].shape, call.output
-    macs = conv_macs(call.inputs[0].shape, w, y.shape, transposed=False)
+    macs = conv_macs(call.inputs[0].shape, w, y.shape, is_transposed(call))
     relu = y.numel if call.op.endswith("relu") else 0
     bias = y.numel if len(packed) > 1 and packed[1] is not None else 0
     return Work(macs=macs, adds=bias, compares=relu, activations=y.numel)

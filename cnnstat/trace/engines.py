@@ -273,7 +273,8 @@ class _Run:
             if gradients is not None:
                 recorder.phase = "backward"
                 recorder.scope_of_gradient = gradients.current
-                with recorder:
+                stack.recomputing = True
+                with recorder, stack.watching():
                     gradients.run(output)
                     recorder.gradients(
                         p.grad for p in self.model.parameters() if p.grad is not None
@@ -304,6 +305,7 @@ class _Run:
         held = list(self.stack.held())
         self.recorder.existing((t for t in held if isinstance(t, nn.Parameter)), "weight")
         self.recorder.existing(held, "buffer")
+        self.recorder.packed(self.stack.packed())
 
     def _optimizer(self) -> torch.optim.Optimizer | None:
         """The optimizer of a training step, its state described as there before anything ran."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from torch.nn.modules import module as nn_module
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from cnnstat.record import ModuleInfo, ParamInfo, TensorSpec
+from cnnstat.trace.packed import is_holder, packed_weights
 
 ORIGINAL_RAN = "the model's own code called the module that this is a copy of"
 
@@ -52,10 +53,13 @@ class ModuleStack:
     """Identities of the modules that the model is a copy of, and that must not run in its place."""
     strayed: str = ""
     """What happened that makes the record incomplete: a layer in another thread, an original that ran."""
+    recomputing: bool = False
+    """Whether forward is over, and what runs again (for a checkpoint, while backward runs) is no new call."""
     on_border: Callable[[str, Any], None] | None = None
     """Told whose values cross a module's border: the caller and the arguments when a call begins, the
     module and its output when it ends."""
     _modules: list[nn.Module] = field(init=False)
+    _by_id: dict[int, nn.Module] = field(init=False)
     _thread: int = field(init=False)
     _frames: list[tuple[int, str, int]] = field(default_factory=list)
     _calls: dict[int, _Calls] = field(default_factory=dict)
@@ -63,6 +67,7 @@ class ModuleStack:
 
     def __post_init__(self) -> None:
         self._modules = []
+        self._by_id = {}
         self._thread = threading.get_ident()
         taken: set[str] = set()
         for path, module in self.model.named_modules(remove_duplicate=False):
@@ -70,8 +75,32 @@ class ModuleStack:
             if calls is None:
                 self._calls[id(module)] = _Calls(_free(path, taken))
                 self._modules.append(module)
+                self._by_id[id(module)] = module
             else:
                 calls.aliases.append(path)
+
+    def layer_of(self, inputs: Iterable[TensorSpec], outputs: tuple[TensorSpec, ...]) -> str:
+        """Path of the layer whose work an operation is, by the weights among its `inputs`.
+
+        What `torch.jit` scripts or traces calls none of Python's hooks within: the layers in it are known by
+        their weights alone, and what has none is the innermost module's that was called from Python.
+        """
+        running = self._by_id.get(self._frames[-1][0]) if self._frames else None
+        if not isinstance(running, torch.jit.ScriptModule):
+            return self.scope
+        inputs = tuple(inputs)
+        for module in running.modules():
+            calls = self._calls.get(id(module))
+            if module is running or calls is None:
+                continue
+            own = {self.describe(t).storage for t in _own_tensors(module)}
+            if any(spec.storage in own for spec in inputs if spec.storage >= 0):
+                if not calls.count:
+                    calls.inputs = tuple(s for s in inputs if s.storage not in own)
+                    calls.outputs = outputs
+                calls.count = max(calls.count, self.call + 1)
+                return calls.path
+        return self.scope
 
     def held(self) -> Iterator[torch.Tensor]:
         """Every parameter and buffer that has a shape, once for each module that holds it."""
@@ -79,6 +108,12 @@ class ModuleStack:
             for tensor in (*module._parameters.values(), *module._buffers.values()):
                 if tensor is not None and not is_lazy(tensor):
                     yield tensor
+
+    def packed(self) -> Iterator[torch.Tensor]:
+        """Every weight that is packed, once."""
+        for module in self._modules:
+            if module is self.model or not is_holder(module):
+                yield from (tensor for _, tensor in packed_weights(module))
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -99,6 +134,11 @@ class ModuleStack:
         """Path and inputs of the innermost module that raised `error`; `None` if no module did."""
         return self._failed.get(id(error))
 
+    @property
+    def running(self) -> bool:
+        """Whether any module is."""
+        return bool(self._frames)
+
     def _enter(self, module: nn.Module, args: Any) -> None:
         if threading.get_ident() != self._thread:  # the hooks are global, the record is not
             if id(module) in self._calls:
@@ -111,7 +151,10 @@ class ModuleStack:
         calls = self._calls.get(id(module))
         if calls is not None:  # a module made during forward has no path: its work is its caller's
             self.scope, self.call = calls.path, calls.count
-            calls.count += 1
+            if self.recomputing:
+                self.call = 0
+            else:
+                calls.count += 1
         self._frames.append((id(module), self.scope, self.call))
 
     def _leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
@@ -126,7 +169,7 @@ class ModuleStack:
         while self._frames and self._frames.pop()[0] != id(module):
             pass  # frames of calls that a user's own hook cut short
         if calls is not None:
-            if calls.count == 1:
+            if calls.count == 1 and not self.recomputing:
                 calls.inputs = tuple(map(self.describe, tensors_of((args, kwargs))))
                 calls.outputs = tuple(map(self.describe, tensors_of(output)))
             if self.on_border is not None:
@@ -142,6 +185,7 @@ class ModuleStack:
         return tuple(
             self._info(path, module, seen)
             for path, module in self.model.named_modules(remove_duplicate=True)
+            if not path or not (is_holder(module) or isinstance(module, _LISTS))
         )
 
     def _info(self, path: str, module: nn.Module, seen: dict[Any, str]) -> ModuleInfo:
@@ -150,7 +194,7 @@ class ModuleStack:
         return ModuleInfo(
             path=path,
             type=_type_name(module),
-            params=(*self._infos(path, module._parameters, seen), *_packed(module)),
+            params=(*self._infos(path, dict(_own_parameters(module)), seen), *_packed(module)),
             buffers=tuple(self._infos(path, module._buffers, seen)),
             calls=calls.count,
             inputs=calls.inputs,
@@ -178,15 +222,26 @@ class ModuleStack:
             )
 
 
+_LISTS = (nn.ParameterList, nn.ParameterDict)
+"""Modules that nobody calls: what they hold is the layer's that they are in."""
+
+
+def _own_parameters(module: nn.Module) -> Iterator[tuple[str, torch.Tensor | None]]:
+    yield from module._parameters.items()
+    for name, child in module._modules.items():
+        if isinstance(child, _LISTS):
+            yield from ((f"{name}.{inner}", tensor) for inner, tensor in _own_parameters(child))
+
+
 def _packed(module: nn.Module) -> Iterator[ParamInfo]:
-    """Weight and bias that a quantised layer keeps in an object of its kernels."""
-    packed = module.__dict__.get("_packed_params")
-    if isinstance(packed, torch.ScriptObject):
-        for name, tensor in zip(("weight", "bias"), packed.unpack(), strict=False):  # type: ignore[attr-defined]
-            if isinstance(tensor, torch.Tensor):
-                dtype = str(tensor.dtype).removeprefix("torch.")
-                shape = tuple(tensor.shape)
-                yield ParamInfo(name, shape, dtype, tensor.dtype.itemsize, trainable=False)
+    for name, tensor in packed_weights(module):
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        yield ParamInfo(name, tuple(tensor.shape), dtype, tensor.dtype.itemsize, trainable=False)
+
+
+def _own_tensors(module: nn.Module) -> Iterator[torch.Tensor]:
+    yield from module.parameters(recurse=False)
+    yield from module.buffers(recurse=False)
 
 
 def _free(path: str, taken: set[str]) -> str:

@@ -20,9 +20,10 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cnnstat.record import OpCall, Storage, TensorSpec
+from cnnstat.record import OpCall, Storage, TensorSpec, tensors_in
 from cnnstat.trace.meta import MetaDevice, NeedsValues, OpFacts, facts_of
 from cnnstat.trace.modules import ModuleStack, is_lazy
+from cnnstat.trace.packed import with_geometry
 from cnnstat.trace.types import Types
 
 WHOLE = frozenset(
@@ -119,6 +120,13 @@ class Recorder(TorchDispatchMode):
                 known = self.storages[spec.storage]
                 self.storages[spec.storage] = replace(known, born=-1, role=known.role or role)
         return specs
+
+    def packed(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Say that these weights are held in objects of the kernels' own, in no storage of torch's."""
+        for tensor in tensors:
+            number = len(self.storages)
+            nbytes = tensor.numel() * tensor.dtype.itemsize
+            self.storages[number] = Storage(number, nbytes, -1, role="weight")
 
     def _there_before(self, numbers: Iterable[int]) -> None:
         """What forward reads and nothing made: a tensor that is a plain attribute, say."""
@@ -221,6 +229,9 @@ class Recorder(TorchDispatchMode):
         described = dict(zip(facts.arg_names, map(self._plain, args), strict=False))
         for name, value in kwargs.items():
             described[name] = self._plain(value)
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, torch.ScriptObject):
+                described = with_geometry(facts.name, described, value)
         return described
 
     def _plain(self, value: Any) -> Any:
@@ -276,8 +287,12 @@ class Recorder(TorchDispatchMode):
             )
         else:
             outputs = ()
-        if self.phase == "forward" and self.modules is not None:
-            scope, call = self.modules.scope, self.modules.call
+        # Backward runs modules too: a checkpoint's, again.
+        stack = self.modules
+        if stack is not None and (self.phase == "forward" or stack.running):
+            scope, call = stack.scope, stack.call
+            if self.phase == "forward":
+                scope = stack.layer_of(tensors_in(tuple(described.values())), outputs)
         else:
             scope, call = self.scope_of_gradient(), 0
         self.ops.append(
