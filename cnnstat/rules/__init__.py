@@ -3,6 +3,7 @@
 from cnnstat.rules import (
     activation,
     attention,
+    communication,
     convolution,
     dropout,
     elementwise,
@@ -11,6 +12,7 @@ from cnnstat.rules import (
     matmul,
     normalisation,
     pooling,
+    quantised,
     recurrent,
     reduction,
     resize,
@@ -23,6 +25,7 @@ __all__ = ["VIEWS", "ZERO", "Rule", "all_rules", "counted_ops", "counts", "rule_
 _MODULES = (
     activation,
     attention,
+    communication,
     convolution,
     dropout,
     elementwise,
@@ -31,6 +34,7 @@ _MODULES = (
     matmul,
     normalisation,
     pooling,
+    quantised,
     recurrent,
     reduction,
     resize,

@@ -104,6 +104,23 @@ def _softmax(x: Any, dim: int, dtype: Any = None) -> torch.Tensor | None:
     return _like(x) if dtype is None and _plain(x) and -x.dim() <= dim < x.dim() else None
 
 
+def _grouped_mm(a: Any, b: Any, offs: Any = None, bias: Any = None, **_: Any) -> Any:
+    """In the types that run on a CPU; torch's own kernel on meta knows bfloat16 alone."""
+    if not a.is_meta and not b.is_meta:
+        return None
+    if not {a.dtype, b.dtype} <= {torch.float32, torch.float16} or a.dtype != b.dtype:
+        return None
+    flat = a.dim() == 2, b.dim() == 2
+    if {a.dim(), b.dim()} - {2, 3} or a.shape[-1] != b.shape[-2] or any(flat) != (offs is not None):
+        return None
+    if bias is not None or (not any(flat) and a.shape[0] != b.shape[0]):
+        return None
+    size = (a.shape[-2], b.shape[-1])
+    if all(flat):
+        return _new((offs.shape[0], *size), a.dtype)
+    return _new(size if any(flat) else (a.shape[0], *size), a.dtype)
+
+
 _UNARY = "gelu hardsigmoid hardswish hardtanh leaky_relu mish relu relu6 sigmoid silu tanh".split()
 
 SHAPES: dict[Any, Shape] = {
@@ -116,6 +133,7 @@ SHAPES: dict[Any, Shape] = {
     _aten.adaptive_avg_pool2d.default: _adaptive_avg_pool2d,
     _aten.batch_norm.default: _batch_norm,
     _aten.cat.default: _cat,
+    _aten._grouped_mm.default: _grouped_mm,
     _aten.layer_norm.default: _layer_norm,
     _aten.linear.default: _linear,
     _aten.softmax.int: _softmax,
