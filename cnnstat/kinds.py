@@ -16,7 +16,7 @@ KINDS = (
         "activation",
         "pooling",
     ),
-    *"resize dropout elementwise reduction comparison".split(),
+    *"resize dropout elementwise reduction comparison communication".split(),
     DATA_MOVEMENT,
     *"identity container never-called".split(),
 )

@@ -53,7 +53,16 @@ def test_every_name_is_an_operation_of_torch(listed):
 def test_every_name_says_its_library():
     for name in counted_ops() | ZERO:
         assert name.split(".")[0] in (
-            *("aten", "higher_order", "profiler", "quantized", "torchvision"),
+            *(
+                "_c10d_functional",
+                "_c10d_functional_autograd",
+                "aten",
+                "c10d",
+                "higher_order",
+                "profiler",
+                "quantized",
+                "torchvision",
+            ),
         )
         assert name.count(".") == 1
 
