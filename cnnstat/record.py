@@ -25,6 +25,8 @@ class TensorSpec:
     """Which storage holds the elements; tensors that share memory share the number. -1: not known."""
     channels_last: bool = False
     """Whether the channels of an image lie innermost in memory; found out for a memory step only."""
+    nonzeros: int | None = None
+    """Elements that a sparse tensor holds; -1: not known without values; `None`: it is dense."""
 
     @property
     def numel(self) -> int:
@@ -33,7 +35,9 @@ class TensorSpec:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the elements (a view counts its own elements, not its storage)."""
+        """Bytes of the elements (of a view its own, not the storage's); sparse, with their places."""
+        if self.nonzeros is not None:
+            return max(self.nonzeros, 0) * (self.itemsize + 8 * len(self.shape))
         return self.numel * self.itemsize
 
     @property
@@ -98,6 +102,11 @@ class OpCall:
     def is_complex(self) -> bool:
         """Whether complex numbers come in or out."""
         return any(spec.is_complex for spec in (*self.inputs, *self.outputs))
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether sparse tensors come in or out."""
+        return any(spec.nonzeros is not None for spec in (*self.inputs, *self.outputs))
 
 
 @dataclass(frozen=True, slots=True)

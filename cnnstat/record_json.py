@@ -1,6 +1,7 @@
 """Operations as JSON values and back: each distinct call once, with how often it ran.
 
-A tensor is written `{"float32": [1, 3, 224, 224]}`, so that a list stays a list of numbers; arguments left
+A tensor is written `{"float32": [1, 3, 224, 224]}`, so that a list stays a list of numbers, a sparse one with
+its `"nonzeros"`; arguments left
 at `None` are not written. Which storage held a tensor is not kept.
 """
 
@@ -70,7 +71,8 @@ def calls_from_list(entries: Iterable[Mapping[str, Any]], scope: str) -> tuple[O
 
 def _value(value: Any) -> Any:
     if isinstance(value, TensorSpec):
-        return {value.dtype: list(value.shape)}
+        sparse = {} if value.nonzeros is None else {"nonzeros": value.nonzeros}
+        return {value.dtype: list(value.shape), **sparse}
     if isinstance(value, tuple):
         return [_value(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
@@ -84,8 +86,11 @@ def _parsed(value: Any) -> Any:
     return tuple(_parsed(item) for item in value) if isinstance(value, list) else value
 
 
-def _tensor(value: Mapping[str, list[int]]) -> TensorSpec:
-    ((dtype, shape),) = value.items()
+def _tensor(value: Mapping[str, Any]) -> TensorSpec:
+    nonzeros = value.get("nonzeros")
+    if nonzeros is not None and (type(nonzeros) is not int or nonzeros < -1):
+        raise ValueError(f"{nonzeros!r} is no number of elements")
+    ((dtype, shape),) = ((key, item) for key, item in value.items() if key != "nonzeros")
     if not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"{shape!r} is no shape")
-    return TensorSpec(tuple(shape), dtype, _ITEMSIZES.get(dtype, 1))
+    return TensorSpec(tuple(shape), dtype, _ITEMSIZES.get(dtype, 1), nonzeros=nonzeros)

@@ -17,6 +17,7 @@ from cnnstat.record import OpCall, TensorSpec
 from cnnstat.report import Work
 from cnnstat.rules.complex_numbers import in_reals
 from cnnstat.rules.derivation import Derivation, complete
+from cnnstat.rules.sparse import of_nonzeros
 
 Count = Callable[[OpCall], Work]
 Variant = Callable[[OpCall], str]
@@ -54,7 +55,7 @@ class Rule:
 
     def count(self, call: OpCall) -> Work:
         """The work of one call in operations on real numbers."""
-        work = self.formal(call)
+        work = of_nonzeros(self.formal, call) if call.is_sparse else self.formal(call)
         return work if self.of_reals else in_reals(work, call, self.family)
 
     def name_of(self, call: OpCall) -> str:
@@ -65,7 +66,9 @@ class Rule:
         """A formula for everything that `count` finds in this call."""
         work = self.count(call)
         derivation = self.derive(call) if self.derive else None
-        if derivation is not None and work != (formal := self.formal(call)):
+        if derivation is not None and call.is_sparse:
+            derivation = None  # its letters are of all elements
+        elif derivation is not None and work != (formal := self.formal(call)):
             derivation = _in_reals(derivation, formal, work)
         return complete(derivation, call, work)
 

@@ -1,4 +1,4 @@
-"""Collectives: what processes send each other. It is named with its bytes, and is no arithmetic of the model."""
+"""Collectives: what processes send each other, named with its bytes. It is no arithmetic of the model."""
 
 from __future__ import annotations
 

@@ -112,6 +112,22 @@ def addmm(call: OpCall) -> Work:
 
 
 @counts(
+    "aten._sparse_addmm",
+    "aten._sparse_mm",
+    "aten.hspmm",
+    "aten.smm",
+    "aten.sspaddmm",
+    "aten.sparse_sampled_addmm",
+    family="matmul",
+    formula="s·n MACs for s elements held and n columns of the other matrix; one addition each where added",
+    source=_PRODUCT + ", of which only those of elements held are formed",
+)
+def sparse_product(call: OpCall) -> Work:
+    """A sparse matrix by a dense one: `cnnstat.rules.sparse` counts it, as the other products of one."""
+    raise ValueError("no tensor is sparse")
+
+
+@counts(
     "aten.addbmm",
     "aten.addbmm_",
     family="matmul",

@@ -133,6 +133,7 @@ def rms_norm(call: OpCall) -> Work:
     "aten._softmax",
     "aten._safe_softmax",
     "aten._masked_softmax",
+    "aten._sparse_softmax",
     family="activation",
     formula="5n",
     source="maximum, difference, exponential, sum and division of each element",
@@ -145,6 +146,7 @@ def softmax(call: OpCall) -> Work:
 @counts(
     "aten.log_softmax",
     "aten._log_softmax",
+    "aten._sparse_log_softmax",
     family="activation",
     formula="5n",
     source="maximum, difference, exponential, sum of each element, and the logarithm's difference",

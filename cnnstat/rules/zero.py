@@ -32,6 +32,10 @@ _COPIES = """
     unfold_copy view_copy expand_copy permute_copy split_copy unbind_copy zero
     zero_
     affine_grid_generator vander
+    _coalesced_ _sparse_coo_tensor_unsafe _sparse_coo_tensor_with_dims
+    _sparse_coo_tensor_with_dims_and_tensors _sparse_compressed_tensor_unsafe _sparse_mask_projection
+    _to_sparse _to_sparse_bsc _to_sparse_bsr _to_sparse_csc _to_sparse_csr sparse_coo_tensor
+    sparse_compressed_tensor sparse_mask sparse_resize_ sparse_resize_and_clear_ to_sparse
 """
 _MAKERS = """
     arange empty empty_like empty_permuted empty_quantized empty_strided eye full full_like hann_window
@@ -44,7 +48,8 @@ _RANDOM = """
     rand_like randint randint_like randn randn_like random random_ randperm uniform uniform_ cauchy_
 """
 _QUESTIONS = """
-    _linalg_check_errors
+    _linalg_check_errors _indices _nnz _values ccol_indices col_indices crow_indices indices is_coalesced
+    row_indices values
     _assert_async _assert_scalar _assert_tensor_metadata _functional_assert_async _has_same_storage_numel
     _local_scalar_dense _nested_get_offsets allclose dense_dim dim equal is_nonzero is_same_size item numel
     size sparse_dim stride storage_offset sym_numel sym_size sym_storage_offset sym_stride

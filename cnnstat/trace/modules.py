@@ -259,6 +259,10 @@ def _type_name(module: nn.Module) -> str:
     return str(original) if original else type(module).__name__
 
 
+SPARSE = {torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc}
+"""Layouts that hold the elements that are not zero."""
+
+
 def is_lazy(tensor: torch.Tensor) -> bool:
     """Whether it is a parameter or buffer of a lazy module that has no shape yet."""
     return isinstance(tensor, UninitializedTensorMixin)

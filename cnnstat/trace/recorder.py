@@ -17,12 +17,14 @@ from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
+    FakeTensor,
+    unset_fake_temporarily,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnstat.record import OpCall, Storage, TensorSpec, tensors_in
 from cnnstat.trace.meta import MetaDevice, NeedsValues, OpFacts, facts_of
-from cnnstat.trace.modules import ModuleStack, is_lazy
+from cnnstat.trace.modules import SPARSE, ModuleStack, is_lazy
 from cnnstat.trace.packed import with_geometry
 from cnnstat.trace.types import Types
 
@@ -82,9 +84,20 @@ class Recorder(TorchDispatchMode):
         if tensor.layout is torch.jagged:  # one of its sizes is no number
             shape = tuple(size if type(size) is int else -1 for size in tensor.shape)
             return TensorSpec(shape, dtype, itemsize)
+        if tensor.layout in SPARSE:
+            return TensorSpec(tuple(tensor.shape), dtype, itemsize, nonzeros=self._held(tensor))
         last = self.layouts and tensor.dim() == 4 and not tensor.is_contiguous()
         last = last and tensor.is_contiguous(memory_format=torch.channels_last)
         return TensorSpec(tuple(tensor.shape), dtype, itemsize, self._storage(tensor), last)
+
+    def _held(self, tensor: torch.Tensor) -> int:
+        """Elements that a sparse tensor holds; -1 where it has no values."""
+        if tensor.is_meta or isinstance(tensor, FakeTensor):
+            self._wanted = self._wanted or "how many elements of a sparse tensor are not zero"
+            return -1
+        with unset_fake_temporarily():
+            coordinates = tensor.layout is torch.sparse_coo
+            return int((tensor._values() if coordinates else tensor.values()).numel())
 
     def _storage(self, tensor: torch.Tensor) -> int:
         try:

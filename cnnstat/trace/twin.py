@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-from cnnstat.trace.modules import identity, is_lazy
+from cnnstat.trace.modules import SPARSE, identity, is_lazy
 from cnnstat.trace.snapshot import EMPTY, SMALL, attributes_of, slot_value, slots_of
 from cnnstat.trace.wrappers import is_wrapped, unwrap, whole
 
@@ -103,6 +103,8 @@ def _memo(module: nn.Module, weights: bool) -> dict[int, Any]:
         if is_lazy(tensor):  # its shape is found out during forward
             kind: Any = type(tensor)
             memo[id(tensor)] = kind(requires_grad=tensor.requires_grad)
+        elif _is_sparse(tensor):  # how many elements it holds is a value
+            memo[id(tensor)] = _sparse_copy(tensor)
         elif not weights and tensor.layout is torch.strided:
             key = (type(tensor), identity(tensor))
             twin = memo[id(tensor)] = twins.setdefault(key, on_meta(tensor))
@@ -114,7 +116,9 @@ def _memo(module: nn.Module, weights: bool) -> dict[int, Any]:
             if parameter is not None:
                 replace(parameter)
         for buffer in child._buffers.values():
-            if buffer is not None and (is_lazy(buffer) or buffer.numel() > SMALL):
+            if buffer is not None and (
+                is_lazy(buffer) or _is_sparse(buffer) or buffer.numel() > SMALL
+            ):
                 replace(buffer)
         for value in vars(child).values():  # such as the `weight` that weight_norm computes
             if torch.Tensor in type(value).__mro__ and not is_lazy(value):
@@ -127,6 +131,20 @@ def _memo(module: nn.Module, weights: bool) -> dict[int, Any]:
 
 def _clone(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
     """A copy with values, the same for the same tensor and in the same memory for a view of it."""
+    if _is_sparse(tensor):
+        return _sparse_copy(tensor)
     wrapper: bool = is_traceable_wrapper_subclass(tensor)
     copied: torch.Tensor = whole(tensor) if wrapper else copy.deepcopy(tensor, memo)
     return copied
+
+
+def _is_sparse(tensor: torch.Tensor) -> bool:
+    return tensor.layout in SPARSE
+
+
+def _sparse_copy(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy with values: compressed tensors refuse to be copied as others are."""
+    twin = tensor.detach().clone()
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(twin, requires_grad=tensor.requires_grad)
+    return twin
