@@ -39,7 +39,7 @@ def _register(name: str, real: str) -> None:
     assert rule is not None, real
 
     def count(call: OpCall) -> Work:
-        relu = call.output.numel if name.endswith("_relu") else 0
+        relu = call.output.numel if name.removesuffix("_relu") in {*_AS_REAL} - {name} else 0
         return rule.count(call) + Work(compares=relu)
 
     count.__doc__ = f"As {rule.name}, of integers; with relu one comparison more an element."
@@ -47,7 +47,7 @@ def _register(name: str, real: str) -> None:
         f"quantized.{name}",
         name=f"quantized_{name}",
         family=rule.family,
-        formula=f"as {rule.name}",
+        formula=rule.formula,
         source=rule.source,
     )(count)
 
