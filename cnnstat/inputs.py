@@ -373,8 +373,8 @@ def _map(change: Callable[[Any], Any], value: Any) -> Any:
 
 
 def _shape_only(leaf: Any) -> Any:
-    if not is_tensor(leaf):
-        return leaf
+    if not is_tensor(leaf) or str(getattr(leaf, "layout", "torch.strided")) != "torch.strided":
+        return leaf  # what a sparse or a nested tensor holds is more than its shape
     return InputSpec(tuple(leaf.shape), str(leaf.dtype))
 
 

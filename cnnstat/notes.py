@@ -18,6 +18,7 @@ def notes_on(trace: Trace, uncounted: tuple[Uncounted, ...]) -> tuple[Note, ...]
         for source in (
             _unknown(uncounted),
             _engine(trace),
+            _communication(trace),
             _types(trace),
             _edited(trace),
             _shared(trace),
@@ -77,6 +78,28 @@ def _engine(trace: Trace) -> Iterator[Note]:
         yield Note("engine", f"traced with fake CPU tensors ({reasons})")
     if trace.meta.get("mode") == "train":
         yield Note("mode", "traced in training mode; layers that only training runs are counted")
+
+
+_COLLECTIVES = ("c10d.", "_c10d_functional.", "_c10d_functional_autograd.")
+_WAITING = ("barrier", "wait_tensor", "wrap_tensor_autograd")
+
+
+def _communication(trace: Trace) -> Iterator[Note]:
+    """What processes send each other: the tensors that each of them hands over."""
+    counts: dict[str, int] = {}
+    nbytes = 0
+    for call in trace.ops:
+        name = call.op.rpartition(".")[2].strip("_")
+        if call.op.startswith(_COLLECTIVES) and not name.startswith(_WAITING):
+            counts[name] = counts.get(name, 0) + 1
+            nbytes += sum(spec.nbytes for spec in call.inputs)
+    if counts:
+        named = [f"{name} ×{count}" for name, count in counts.items()]
+        yield Note(
+            "communication",
+            f"communication between processes, no arithmetic of the model: {_listed(named)} of "
+            f"{nbytes:,} bytes",
+        )
 
 
 def _types(trace: Trace) -> Iterator[Note]:

@@ -143,15 +143,21 @@ class _LargeOnMeta(TorchFunctionMode):
             on_meta = {t.is_meta for t in leaves if isinstance(t, torch.Tensor)}
             mixed = len(on_meta) == 2 and isinstance(error, RuntimeError)
             if not mixed or large is None:
-                # While torch.jit traces, sizes are tensors, which meta kernels cannot read.
-                if _for_want_of_values(error) or (
-                    True in on_meta and torch._C._get_tracing_state() is not None
-                ):
-                    self.refusals.append(error)
+                self._note(error, True in on_meta)
                 raise
             there = [t.to("meta") if isinstance(t, torch.Tensor) else t for t in leaves]
             moved, named = tree_unflatten(there, structure)
-            return func(*moved, **named)
+            try:
+                return func(*moved, **named)
+            except Exception as again:
+                self._note(again, True)
+                raise
+
+    def _note(self, error: Exception, on_meta: bool) -> None:
+        # While torch.jit traces, sizes are tensors, which meta kernels cannot read.
+        tracing = on_meta and torch._C._get_tracing_state() is not None
+        if tracing or _for_want_of_values(error):
+            self.refusals.append(error)
 
     def _numel(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
         size: Any

@@ -44,3 +44,15 @@ def test_in_place() -> None:
 
     report = report_of(call, torch.zeros(10), path="cpu")
     assert (report.uncounted, report.totals.flops) == ((), 0)
+
+
+@pytest.mark.usefixtures("group")
+def test_a_note_names_it_with_its_bytes() -> None:
+    """Two times ten floats of four bytes are handed over; waiting for them is no more of them."""
+
+    def call(x: torch.Tensor) -> torch.Tensor:
+        dist.all_reduce(x)
+        return functional.all_reduce(x, "sum", dist.group.WORLD) + 1
+
+    (note,) = [n for n in report_of(call, torch.zeros(10)).notes if n.kind == "communication"]
+    assert note.text.endswith("allreduce ×1, all_reduce ×1 of 80 bytes")

@@ -32,5 +32,13 @@ def test_a_sparse_tensor_runs_with_its_values(make: Any) -> None:
     report = cnnstat.analyze(nn.Linear(4, 3), (given,))
     assert report.meta["engine"] == "cpu"
     assert report.totals.params == 15
+    assert report.totals.macs == 4 * 3  # each of 4 elements held meets 3 outputs
     with pytest.raises(TraceError, match="an input is sparse"):
         cnnstat.analyze(nn.Linear(4, 3), (given,), engine="meta")
+
+
+def test_a_model_that_declares_a_sparse_input_is_fed_it() -> None:
+    """Its own shape alone would be a dense one: 4·3 products for the elements held, not 16·3."""
+    module = nn.Linear(4, 3)
+    module.example_input_array = torch.eye(4).to_sparse()  # type: ignore[assignment]
+    assert cnnstat.analyze(module).totals.macs == 12
