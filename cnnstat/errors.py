@@ -56,6 +56,9 @@ class InputError(CnnstatError):
 class TraceError(CnnstatError):
     """The model's forward raised, or no engine could run it; the message names the layer."""
 
+    types: tuple[str, ...] = ()
+    """Floating and complex types of the model's parameters, where it got as far as being built."""
+
 
 class ChildError(CnnstatError):
     """The process in which a model was measured gave no answer: it ended, was killed or took too long."""

@@ -265,6 +265,14 @@ class Inputs:
             return self
         return self.map(lambda leaf: replace(leaf, dtype=types[0]) if _only_shape(leaf) else leaf)
 
+    def of_type(self, dtype: str) -> Inputs:
+        """The same arguments, for good of this type where only a shape was given."""
+
+        def typed(leaf: Any) -> Any:
+            return replace(leaf, dtype=dtype, assumed=False) if _only_shape(leaf) else leaf
+
+        return self.map(typed)
+
     @property
     def untyped(self) -> bool:
         """Whether only the shape of some tensor was given."""

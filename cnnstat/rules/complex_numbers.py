@@ -86,15 +86,34 @@ def in_reals(work: Work, call: OpCall, family: str) -> Work:
         return kept + _multiple(call.output.numel, _UNITS[name])
     if name in _OF_SQUARES:
         return kept + Work(adds=2 * work.adds, muls=2 * work.muls, special=work.special)
+    if name in ("add", "sub", "rsub"):
+        return kept + _multiple(call.output.numel, _sum(call))
+    if name == "lerp":
+        share = call.args.get("weight")
+        weighted = _PRODUCT if share is not None and _is_complex(share) else _SCALED
+        return kept + _multiple(call.output.numel, _SUM + _SUM + weighted)
     mixed = _mixed(call)
     product = _SCALED if mixed else _PRODUCT
     return (
         kept
         + Work(macs=(2 if mixed else 4) * work.macs, compares=2 * work.compares)
         + _multiple(work.adds, Work(adds=1) if mixed and family == "elementwise" else _SUM)
-        + _multiple(work.muls, _SCALED if name in ("add", "sub", "rsub", "lerp") else product)
+        + _multiple(work.muls, product)
         + _multiple(work.special, _special(call, name, family, mixed))
     )
+
+
+def _sum(call: OpCall) -> Work:
+    """self + alpha·other: what alpha multiplies first, then the parts that both have."""
+    alpha, other = call.args.get("alpha", 1), call.args.get("other", 0)
+    scaled = Work()
+    if alpha != 1:
+        both = _is_complex(alpha) and _is_complex(other)
+        either = _is_complex(alpha) or _is_complex(other)
+        scaled = _PRODUCT if both else Work(muls=2 if either else 1)
+    first = call.args.get("self", 0)
+    whole = _is_complex(first) and (_is_complex(other) or _is_complex(alpha))
+    return scaled + (_SUM if whole else Work(adds=1))
 
 
 def _is_complex(value: TensorSpec | complex) -> bool:

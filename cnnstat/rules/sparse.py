@@ -31,7 +31,8 @@ def of_nonzeros(formal: Callable[[OpCall], Work], call: OpCall) -> Work:
     if name == "sparse_sampled_addmm":
         return sampled(call)
     if name in _PRODUCTS:
-        return product(call.inputs[0], call.inputs[1], transposed=name == "linear")
+        work = product(call.inputs[0], call.inputs[1], transposed=name == "linear")
+        return work + Work(adds=call.output.numel if call.get("bias") else 0)
     if name in _ADDED:
         work = product(call.inputs[1], call.inputs[2], transposed=False)
         added = call.args.get("beta", 1) != 0

@@ -66,8 +66,30 @@ class Makers:
         return frozenset(map(id, () if self.original is None else self.original.modules()))
 
 
+def record(makers: Makers, inputs: Inputs, **options: Any) -> Trace:
+    """The record of one pass, or of one whole step of inference or training; the options are `_climb`'s.
+
+    A network whose first parameter is complex may take complex numbers or, as Fourier layers do, real ones:
+    where only a shape is given, both are tried. Raises what `_climb` raises.
+    """
+    try:
+        return _climb(makers, inputs, **options)
+    except TraceError as error:
+        real = _REAL_OF.get(error.types[0] if error.types and inputs.untyped else "")
+        if real is None:
+            raise
+        try:
+            trace = _climb(makers, inputs.of_type(real), **options)
+        except CnnstatError:
+            raise error from error.__cause__
+        return replace(trace, meta={**trace.meta, "types": [real, *error.types]})
+
+
+_REAL_OF = {"complex64": "float32", "complex128": "float64"}
+
+
 @room_to_nest()
-def record(
+def _climb(
     makers: Makers,
     inputs: Inputs,
     *,
@@ -77,7 +99,7 @@ def record(
     expected: Inputs | None = None,
     step: Step | None = None,
 ) -> Trace:
-    """The record of one pass, or of one whole step of inference or training.
+    """The record made by the cheapest engine that can.
 
     `engine` is `"auto"` or one of `ENGINES`; `expected` is the model's own input, for the hint. Raises
     `TraceError`, naming the layer, where the model's forward raises or no engine can run it, and
@@ -356,10 +378,12 @@ def _failure(failed: _Failed, expected: Inputs | None) -> TraceError:
         hint = (
             "batch norm in training needs more than one value a channel: try a larger batch (-b 2)"
         )
-    return TraceError(
+    told = TraceError(
         f"forward failed{where} with input {inputs or 'as given'}: {_told(error)}{_place(error)}",
         hint=hint,
     )
+    told.types = failed.types
+    return told
 
 
 _TYPES = re.compile(r"dtype|\btypes?\b|ScalarType", re.IGNORECASE)

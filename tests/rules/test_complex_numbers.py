@@ -95,6 +95,10 @@ ELEMENTWISE: dict[str, tuple[Callable[[Any], Any], int]] = {
     "1.5 − z": (lambda z: 1.5 - z, 1),
     "z + x": (lambda z: z + z.real, 1),
     "z + 3·z: a real factor first": (lambda z: torch.add(z, z, alpha=3), 4),
+    "z + 3·x: one product, one addition": (lambda z: torch.add(z, z.real, alpha=3), 2),
+    "z + i·z: a complex factor first": (lambda z: torch.add(z, z, alpha=1j), 8),
+    "z + ½·(w − z): two sums, a real factor": (lambda z: torch.lerp(z, z, 0.5), 6),
+    "z + w·(w − z): a complex factor": (lambda z: torch.lerp(z, z, z), 10),
     "z·z: 4 products, 2 additions": (lambda z: z * z, 6),
     "z²": (lambda z: z**2, 6),
     "z·2": (lambda z: z * 2, 2),
@@ -173,6 +177,28 @@ def test_a_state_space_layer() -> None:
 
 TWO_LAYERS = [nn.Conv1d(2, 3, 2, dtype=COMPLEX), nn.Linear(4, 5, dtype=COMPLEX)]
 """3·2·2·4 complex MACs, and 3·4·5."""
+
+
+class Fourier(nn.Module):
+    """A spectral layer: its only weights are complex, its input is real."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(random(2, 3, 3, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.fft.rfft2(x)
+        out = torch.zeros(x.shape[0], 3, *y.shape[-2:], dtype=COMPLEX)
+        out[..., :3, :2] = torch.einsum("bixy,ioxy->boxy", y[..., :3, :2], self.weight)
+        return torch.fft.irfft2(out, s=x.shape[-2:])
+
+
+@pytest.mark.parametrize("given", [(1, 2, 6, 8), (torch.rand(1, 2, 6, 8),)])
+def test_a_layer_of_complex_weights_that_takes_real_numbers(given: Any) -> None:
+    """2·3 complex MACs at 3·2 frequencies."""
+    report = cnnstat.analyze(Fourier(), given)
+    assert report.totals.macs == 4 * 2 * 3 * 3 * 2
+    assert report.meta["inputs"][0]["dtype"] == "float32"
 
 
 def test_torch_s_counter_prints_what_its_convention_says() -> None:

@@ -70,6 +70,12 @@ def test_a_dense_matrix_by_it_and_a_linear_layer() -> None:
     assert report(lambda a, x: nn.functional.linear(x, a), csr, (2, 4)).totals.macs == 2 * 4
 
 
+def test_the_bias_of_a_linear_layer_that_is_fed_it() -> None:
+    """4 elements held meet 2 outputs each; 3·2 outputs have a bias."""
+    totals = cnnstat.analyze(nn.Linear(4, 2), (LAYOUTS["csr"],)).totals
+    assert (totals.macs, totals.flops) == (8, 16 + 6)
+
+
 def test_products_at_the_places_of_a_pattern() -> None:
     """4 dot products of length 6, and 4 additions."""
     totals = report(torch.sparse.sampled_addmm, LAYOUTS["csr"], (3, 6), (6, 4)).totals
