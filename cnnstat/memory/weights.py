@@ -79,7 +79,10 @@ def prepared_bytes(
             scale = itemsize and param.name == "weight" and module.path in absorbed
             if param.tied_to or scale or (param.storage >= 0 and param.storage in gone):
                 continue
-            total += param.numel * _width(param.itemsize, len(param.shape), itemsize)
+            own_format = param.dtype.startswith("complex")  # no runtime has a shorter one
+            total += param.numel * _width(
+                param.itemsize, len(param.shape), None if own_format else itemsize
+            )
     return total
 
 
@@ -91,7 +94,8 @@ def _width(own: int, dimensions: int, itemsize: int | None) -> int:
 def _constant_bytes(nbytes: int, spec: TensorSpec, itemsize: int | None) -> int:
     if not spec.dtype.startswith(("float", "bfloat")):  # indices and masks keep their size
         return nbytes
-    return nbytes // spec.itemsize * _width(spec.itemsize, len(spec.shape), itemsize)
+    width = _width(spec.itemsize, len(spec.shape), None if spec.is_complex else itemsize)
+    return nbytes // spec.itemsize * width
 
 
 def _made(trace: Trace, weights: set[int]) -> tuple[set[int], set[int]]:

@@ -73,7 +73,7 @@ def record(makers: Makers, inputs: Inputs, **options: Any) -> Trace:
     where only a shape is given, both are tried. Raises what `_climb` raises.
     """
     try:
-        return _climb(makers, inputs, **options)
+        return _without_sparse(_climb(makers, inputs, **options), options.get("step"))
     except TraceError as error:
         real = _REAL_OF.get(error.types[0] if error.types and inputs.untyped else "")
         if real is None:
@@ -83,6 +83,18 @@ def record(makers: Makers, inputs: Inputs, **options: Any) -> Trace:
         except CnnstatError:
             raise error from error.__cause__
         return replace(trace, meta={**trace.meta, "types": [real, *error.types]})
+
+
+def _without_sparse(trace: Trace, step: Step | None) -> Trace:
+    """The record; of a step, whose bytes are asked for, nobody knows what sparse tensors take."""
+    found = next((call for call in trace.ops if step is not None and call.is_sparse), None)
+    if found is not None:
+        where = f" in {found.scope}" if found.scope else ""
+        raise TraceError(
+            f"the memory of sparse tensors is not estimated: {found.op}{where}",
+            hint="their work is counted: cnnstat summary",
+        )
+    return trace
 
 
 _REAL_OF = {"complex64": "float32", "complex128": "float64"}

@@ -150,6 +150,14 @@ def test_bytes_double_and_elements_do_not() -> None:
     assert twice.totals.activations == real.totals.activations
 
 
+def test_the_memory_of_complex_weights() -> None:
+    """15 parameters of eight bytes, beside 2·4 elements in and 2·3 out: as torch runs it, and planned."""
+    memory = cnnstat.estimate_memory(nn.Linear(4, 3, dtype=COMPLEX), (2, 4))
+    assert memory.usage.above + memory.usage.static == 8 * (15 + 8 + 6)
+    assert memory.planned.weight_bytes == 8 * 15
+    assert memory.planned.total_bytes == 8 * (15 + 8 + 6)
+
+
 class StateSpace(nn.Module):
     """A diagonal state-space layer: 8 channels, 6 complex states."""
 

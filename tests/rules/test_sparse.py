@@ -112,3 +112,12 @@ def test_it_is_written_and_read_again() -> None:
     found = report(torch.matmul, LAYOUTS["csr"], (4, 5))
     assert cnnstat.Report.from_json(found.to_json()) == found
     assert '"nonzeros": 4' in found.to_json()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_their_memory_is_not_known_and_said_so(layout: str) -> None:
+    from cnnstat.errors import TraceError
+
+    module = Calls(torch.matmul, LAYOUTS[layout])
+    with pytest.raises(TraceError, match="memory of sparse tensors is not estimated"):
+        cnnstat.estimate_memory(module, (4, 5))
