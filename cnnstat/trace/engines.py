@@ -7,9 +7,6 @@ cpu    the real thing, with seeded weights and inputs, for models whose shapes d
 
 from __future__ import annotations
 
-import os
-import re
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -25,6 +22,7 @@ from cnnstat.inputs import Inputs, InputSpec
 from cnnstat.memory.step import Step
 from cnnstat.record import Trace
 from cnnstat.trace.arguments import arguments, parameter_types
+from cnnstat.trace.failing import Failed, failure
 from cnnstat.trace.fake import fake_tensors
 from cnnstat.trace.gradient import GradientScopes
 from cnnstat.trace.isolation import isolated
@@ -140,11 +138,10 @@ def _climb(
             return outcome
         failed = outcome
         needed = failed.needed
-        where = f" in {_shortened(failed.path)}" if failed.path else ""
-        reasons.append(f"{rung}: {_first_line(failed.error)}{where}{_place(failed.error)}")
+        reasons.append(f"{rung}: {failed.reason}")
         if failed.wants:
             continue
-        message = _failure(failed, expected)
+        message = failure(failed, expected)
         # What two engines refuse in the same layer, or the real one refuses, is wrong with the model; so
         # is what a CPU has no kernel for.
         if failed.final or rung == "cpu" or engine != "auto" or suspect == failed.place:
@@ -159,22 +156,6 @@ def _climb(
     )
 
 
-class _Failed:
-    """One engine could not run the model."""
-
-    def __init__(self, error: Exception, run: _Run, wants: bool) -> None:
-        refused = run.recorder.refused
-        self.error = error
-        self.final = any(cause is refused for cause in causes(error))
-        self.wants = wants and not self.final
-        self.path, self.given = run.stack.failed_at(error) or ("", ())
-        modules = dict(run.model.named_modules())  # a scripted module has no get_submodule
-        self.type = type(modules.get(self.path, run.model)).__name__
-        self.place = (type(error), self.path)
-        self.inputs, self.types = run.inputs, run.types
-        self.needed = sum(p.nbytes for p in run.model.parameters() if not is_lazy(p))
-
-
 @dataclass(frozen=True, slots=True)
 class _Way:
     """How the model is to run."""
@@ -186,7 +167,7 @@ class _Way:
 
 def _attempt(
     rung: str, makers: Makers, inputs: Inputs, way: _Way, reasons: list[str]
-) -> Trace | _Failed:
+) -> Trace | Failed:
     """One engine; again with the original itself, or with autograd on, where that is what it takes."""
     make = makers.real if rung == "cpu" else makers.skeleton
     # Fake tensors and inference mode do not go together; a step keeps what autograd does apart.
@@ -226,7 +207,7 @@ def _once(
     inference: bool,
     reasons: list[str],
     done: Untouched,
-) -> Trace | _Failed:
+) -> Trace | Failed:
     """One pass; a function of its own, so that nothing refers to the model when it is over."""
     with isolated(), make() as model:
         refuse_circle(model)
@@ -240,7 +221,7 @@ def _once(
         except Exception as error:
             done.errors.append(error)
             wants = bool(run.recorder.wanted) or _wants_values(error)
-            return _Failed(error, run, wants and rung != "cpu")
+            return Failed(error, run, wants and rung != "cpu")
         finally:
             run.recorder.modules = None  # they refer to each other
 
@@ -372,98 +353,6 @@ def _wants_gradients(error: BaseException) -> bool:
     """Whether forward takes a gradient itself, which inference mode does not allow."""
     words = ("does not require grad", "inference tensor")
     return any(word in str(link).lower() for link in causes(error) for word in words)
-
-
-def _failure(failed: _Failed, expected: Inputs | None) -> TraceError:
-    where, inputs = "", failed.inputs
-    if failed.path:
-        shapes = ", ".join("x".join(map(str, spec.shape)) for spec in failed.given)
-        received = f", which received {shapes}" if shapes else ""
-        where = f" in {_shortened(failed.path)} ({failed.type}{received})"
-    error, hint = failed.error, ""
-    if isinstance(error, _ABOUT_INPUTS) and not isinstance(error, RecursionError):
-        own = expected is not None and expected != inputs
-        hint = f"its own input is {expected}" if own else "is this the input that it expects? (-i)"
-    if isinstance(error, RuntimeError | ValueError) and _TYPES.search(str(error)):
-        hint = _right_types(failed) or hint
-    if _ONE_VALUE in str(error):
-        hint = (
-            "batch norm in training needs more than one value a channel: try a larger batch (-b 2)"
-        )
-    told = TraceError(
-        f"forward failed{where} with input {inputs or 'as given'}: {_told(error)}{_place(error)}",
-        hint=hint,
-    )
-    told.types = failed.types
-    return told
-
-
-_TYPES = re.compile(r"dtype|\btypes?\b|ScalarType", re.IGNORECASE)
-"""How torch says that types do not go together."""
-
-
-def _right_types(failed: _Failed) -> str:
-    """The inputs in the type of the parameters; `""` where they have it already."""
-    if not failed.types:
-        return ""
-    if "indices" in str(failed.error):  # whole numbers, of which any table has the first
-        wanted = failed.inputs.map(lambda leaf: _cast(leaf, "int64"))
-        what = "indices are whole numbers"
-    else:
-        given = {spec.dtype for spec in failed.inputs.specs()}
-        other = next((name for name in failed.types if name not in given), failed.types[0])
-        wanted = failed.inputs.map(lambda leaf: _cast(leaf, other))
-        what = f"its parameters are {' and '.join(failed.types)}"
-    texts = " ".join(f"-i {spec.full}" for spec in wanted.specs())
-    return f"{what}: {texts}" if wanted.entries() != failed.inputs.entries() else what
-
-
-def _cast(leaf: Any, dtype: str) -> Any:
-    """A tensor's shape in another type."""
-    return InputSpec(tuple(leaf.shape), dtype) if hasattr(leaf, "shape") else leaf
-
-
-def _shortened(path: str) -> str:
-    """A path of hundreds of levels, without those in the middle."""
-    return path if len(path) <= 200 else f"{path[:40]}…{path[-40:]}"
-
-
-_ABOUT_INPUTS = (IndexError, RuntimeError, TypeError, ValueError)
-"""What a wrong input makes torch raise; other exceptions are about the model's code."""
-
-
-_ONE_VALUE = "Expected more than 1 value per channel when training"
-
-
-def _told(error: BaseException) -> str:
-    name, line = type(error).__name__, _first_line(error)
-    return name if line == name else f"{name}: {line}"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    if lines and (
-        missing := _NO_KERNEL.match(lines[0])
-    ):  # torch lists all the backends that have one
-        return f"{missing[1]} has no kernel for {missing[2].lower()} tensors"
-    return lines[0] if lines else type(error).__name__
-
-
-_NO_KERNEL = re.compile(r"(?:.*: )?Could not run '([^']+)' with arguments from the '(\w+)' backend")
-
-
-_OWN = str(Path(__file__).parent.parent) + os.sep
-
-
-def _place(error: BaseException) -> str:
-    """` (net.py:12)`: the innermost line of the user's own code, if the error came through it."""
-    place, step = "", error.__traceback__
-    while step is not None:
-        name = step.tb_frame.f_code.co_filename
-        if not name.startswith((_OWN, sys.prefix, sys.base_prefix)) and Path(name).exists():
-            place = f" ({os.path.relpath(name)}:{step.tb_lineno})"
-        step = step.tb_next
-    return place
 
 
 def check_memory(needed: int) -> None:
